@@ -22,9 +22,10 @@ claim_dir() {
 # alive NAME: is the process that NAME.pid names still ours? Each service has $dir in its
 # arguments, so a number that the kernel gave to somebody else is never mistaken for it.
 alive() {
-    local pid
+    local pid arguments
     pid=$(cat "$dir/$1.pid" 2>/dev/null) || return 1
-    tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -- "$dir/"
+    arguments=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") || return 1
+    [[ $arguments == *"$dir/"* ]]
 }
 
 # start NAME COMMAND...: in a session of its own, so that it outlives the caller's terminal.
@@ -67,7 +68,7 @@ wait_for() {
 }
 
 start_engine() {
-    if alive dockerd; then return; fi
+    if alive containerd && alive dockerd; then return; fi
     # An own containerd: dockerd would otherwise borrow the system's, and its containers with it.
     mkdir -p "$dir/docker"
     cat >"$dir/docker/containerd.toml" <<EOF
@@ -80,7 +81,11 @@ address = "$dir/docker/containerd.sock"
 [plugins."io.containerd.internal.v1.opt"]
 path = "$dir/docker/containerd-opt"
 EOF
-    alive containerd || start containerd containerd --config "$dir/docker/containerd.toml" --log-level warn
+    if ! alive containerd; then
+        # A killed containerd leaves its socket behind, which would pass for a new one's.
+        rm -f "$dir/docker/containerd.sock"
+        start containerd containerd --config "$dir/docker/containerd.toml" --log-level warn
+    fi
     wait_for containerd test -S "$dir/docker/containerd.sock"
 
     # A configuration file of its own keeps the user's /etc/docker/daemon.json out.
@@ -102,3 +107,28 @@ EOF
 
 # The docker command line against this engine, and without the user's contexts and logins.
 engine() { DOCKER_HOST=unix://$dir/docker.sock DOCKER_CONFIG=$dir/client DOCKER_CONTEXT='' docker "$@"; }
+
+# Ends and removes all there is, also what a crash or a restart of the machine left behind.
+teardown() {
+    rm -f "$dir/env"
+    if [ -d "$dir/docker/data" ]; then
+        # Containers outlive a killed engine, and only an engine ends them properly.
+        stop_engine_unless_whole
+        start_engine
+        engine ps -aq | while read -r id; do engine rm -f -v "$id" >/dev/null; done
+        # A network is a bridge of the machine, which would stay behind.
+        engine network prune -f >/dev/null
+    fi
+    stop dockerd
+    stop containerd
+    stop registry
+    # A killed engine also leaves mounts, on which rm would stumble.
+    awk -v under="$dir/" 'index($2, under) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount -l
+    rm -rf "$dir/docker" "$dir/registry" "$dir/client" "$dir/tree" "$dir/apt" "$dir/docker.sock"
+}
+
+stop_engine_unless_whole() {
+    if alive dockerd && alive containerd; then return; fi
+    stop dockerd
+    stop containerd
+}
