@@ -1,0 +1,1 @@
+//! The driver for Docker Compose stacks and their backups

@@ -1,0 +1,1 @@
+//! Discord: audit alerts through a webhook

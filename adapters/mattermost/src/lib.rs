@@ -1,0 +1,1 @@
+//! Mattermost: slash commands in, results out

@@ -1,0 +1,1 @@
+//! Intent files and schedules become a checked catalog; the command grammar and help

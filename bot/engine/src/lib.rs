@@ -1,0 +1,1 @@
+//! Intake, planner, action runner and reconcilers

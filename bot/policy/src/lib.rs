@@ -1,0 +1,1 @@
+//! Who may do what: roles, Cedar policies, key files, approval rules

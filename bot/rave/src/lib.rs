@@ -1,0 +1,1 @@
+//! ChatOps for people on call: the binary

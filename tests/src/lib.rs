@@ -1,0 +1,1 @@
+//! The test kit (src) and the whole-bot tests (it)
