@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{InvalidId, PersonId};
 
 /// Where a request comes from.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Surface {
     /// Mattermost slash commands, buttons and dialogs.

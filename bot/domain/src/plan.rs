@@ -154,6 +154,8 @@ pub enum Undo {
 pub struct PlannedStep {
     /// What is done.
     pub operation: Operation,
+    /// The intent's bound parameters together with the fields, for the conditions of policies.
+    pub arguments: Values,
     /// Requested or pulled in.
     pub role: StepRole,
     /// Steps whose success it needs.
@@ -256,6 +258,7 @@ impl Plan {
             .map(|step| {
                 serde_json::json!({
                     "operation": step.operation,
+                    "arguments": step.arguments,
                     "needs": step.needs,
                     "after": step.after,
                     "lock": step.lock,

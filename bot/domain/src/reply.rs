@@ -186,7 +186,11 @@ impl Reply {
                 Block::Heading(text) | Block::Text(text) => lines.push(text.clone()),
                 Block::Code(text) => lines.extend(text.lines().map(|line| format!("    {line}"))),
                 Block::Fields(fields) => {
-                    lines.extend(fields.iter().map(|(name, value)| format!("{name}: {value}")));
+                    lines.extend(
+                        fields
+                            .iter()
+                            .map(|(name, value)| format!("{name}: {value}")),
+                    );
                 }
                 Block::List(items) => lines.extend(items.iter().map(|item| format!("- {item}"))),
                 Block::Steps(steps) => lines.extend(steps.iter().map(StepLine::plain)),

@@ -376,8 +376,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// `Unavailable`.
-    async fn receive(&self, row: InboxRow, audit: Vec<AuditEntry>)
-    -> Result<Received, StoreError>;
+    async fn receive(&self, row: InboxRow, audit: Vec<AuditEntry>) -> Result<Received, StoreError>;
 
     /// Looks up a request by its key.
     ///

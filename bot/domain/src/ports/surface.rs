@@ -87,8 +87,11 @@ pub trait ChatSurface: Send + Sync {
     ///
     /// # Errors
     /// See [`SurfaceRejection`].
-    fn verify(&self, request: &RawRequest, now: Timestamp)
-    -> Result<VerifiedEvent, SurfaceRejection>;
+    fn verify(
+        &self,
+        request: &RawRequest,
+        now: Timestamp,
+    ) -> Result<VerifiedEvent, SurfaceRejection>;
 
     /// The immediate answer in the vendor's form, always its success status.
     fn answer(&self, reply: &Reply) -> HttpAnswer;

@@ -92,7 +92,8 @@ impl Run {
                 self.cancel.is_none() && !self.halted && self.predecessors_done(step)
             }
             StepKind::Undo { of } => {
-                self.step(of).is_some_and(|undone| undone.status.is_terminal())
+                self.step(of)
+                    .is_some_and(|undone| undone.status.is_terminal())
                     && self
                         .steps
                         .iter()

@@ -11,7 +11,7 @@ use crate::ids::{Attempt, Epoch, LockKey, PersonId, RequestId, RunId, StepId};
 use crate::people::{Account, Strength, Surface};
 use crate::plan::Plan;
 use crate::ports::surface::ReplyTo;
-use crate::request::{Decision, Verdict};
+use crate::request::{Decision, RunRequest, Verdict};
 use crate::time::Timestamp;
 
 /// Who asked, from where, and where answers go.
@@ -44,7 +44,10 @@ pub struct Submission {
     pub at: Timestamp,
     /// Who and where.
     pub origin: Origin,
-    /// What.
+    /// What was asked, secrets taken out: the plan is computed from it again at the start, and
+    /// by a retry.
+    pub request: RunRequest,
+    /// What will be done.
     pub plan: Plan,
 }
 

@@ -40,6 +40,7 @@ impl Run {
             id: submission.run,
             seq: 1,
             origin: submission.origin,
+            request: Arc::new(submission.request),
             plan,
             status: RunStatus::Planned,
             reason: None,
@@ -341,9 +342,7 @@ impl Run {
         };
         let undo = step.undoes().is_some();
         match retry {
-            Some(retry)
-                if may_pass && step.round_attempts <= retry.max && (undo || !stopping) =>
-            {
+            Some(retry) if may_pass && step.round_attempts <= retry.max && (undo || !stopping) => {
                 step.status = StepStatus::Pending {
                     retry_at: Some(retry.due(step.round_attempts, at)),
                 };
@@ -556,9 +555,10 @@ impl Run {
         let forward = || self.steps.iter().filter(|step| step.undoes().is_none());
         let all_done = forward().all(|step| step.status == StepStatus::Succeeded)
             && self.steps.len() == self.plan.steps.len();
-        let undo_failed = self.steps.iter().any(|step| {
-            step.undoes().is_some() && matches!(step.status, StepStatus::Failed(_))
-        });
+        let undo_failed = self
+            .steps
+            .iter()
+            .any(|step| step.undoes().is_some() && matches!(step.status, StepStatus::Failed(_)));
         let any_failed = forward().any(|step| matches!(step.status, StepStatus::Failed(_)));
         let (status, reason) = match (&self.cancel, all_done) {
             (_, true) => (RunStatus::Succeeded, None),

@@ -65,30 +65,35 @@ impl LockTable {
         ticket
     }
 
-    /// Grants everything that can be granted now, in ticket order.
-    pub fn grant_ready(&mut self) -> Vec<(RunId, BTreeMap<LockKey, Epoch>)> {
+    /// The waiting runs whose locks are all free and promised to nobody before them.
+    #[must_use]
+    pub fn ready(&self) -> Vec<RunId> {
         let mut promised: BTreeSet<LockKey> = BTreeSet::new();
         let mut ready = Vec::new();
-        for (ticket, waiting) in &self.queue {
+        for waiting in self.queue.values() {
             let free = waiting
                 .keys
                 .iter()
                 .all(|key| !self.held.contains_key(key) && !promised.contains(key));
             promised.extend(waiting.keys.iter().cloned());
             if free {
-                ready.push(*ticket);
+                ready.push(waiting.run.clone());
             }
         }
-        let mut granted = Vec::new();
-        for ticket in ready {
-            if let Some(waiting) = self.queue.remove(&ticket) {
-                granted.push(self.hand_over(waiting));
-            }
-        }
-        granted
+        ready
     }
 
-    fn hand_over(&mut self, waiting: Waiting) -> (RunId, BTreeMap<LockKey, Epoch>) {
+    /// Grants a waiting run its locks if it is ready.
+    pub fn grant(&mut self, run: &RunId) -> Option<BTreeMap<LockKey, Epoch>> {
+        if !self.ready().contains(run) {
+            return None;
+        }
+        let ticket = self.ticket(run)?;
+        let waiting = self.queue.remove(&ticket)?;
+        Some(self.hand_over(waiting))
+    }
+
+    fn hand_over(&mut self, waiting: Waiting) -> BTreeMap<LockKey, Epoch> {
         let mut epochs = BTreeMap::new();
         for key in waiting.keys {
             let epoch = self.raise(&key);
@@ -96,7 +101,7 @@ impl LockTable {
             self.held.insert(key.clone(), Held { run, epoch });
             epochs.insert(key, epoch);
         }
-        (waiting.run, epochs)
+        epochs
     }
 
     fn raise(&mut self, key: &LockKey) -> Epoch {
@@ -121,10 +126,7 @@ impl LockTable {
     /// How many runs are before this one in the queues it waits in; `None` when it does not wait.
     #[must_use]
     pub fn position(&self, run: &RunId) -> Option<usize> {
-        let (ticket, waiting) = self
-            .queue
-            .iter()
-            .find(|(_, waiting)| waiting.run == *run)?;
+        let (ticket, waiting) = self.queue.iter().find(|(_, waiting)| waiting.run == *run)?;
         let earlier = self
             .queue
             .range(..*ticket)

@@ -10,7 +10,7 @@ use crate::ids::{Attempt, EffectKey, Epoch, LockKey, PersonId, RunId, StepId};
 use crate::people::Account;
 use crate::plan::{Class, Operation, Plan, PlannedStep, StepRole, Undo};
 use crate::ports::store::ChunkRef;
-use crate::request::Decision;
+use crate::request::{Decision, RunRequest};
 use crate::time::Timestamp;
 
 /// Where a run is.
@@ -277,6 +277,8 @@ pub struct Run {
     pub seq: u64,
     /// Who and where.
     pub origin: Origin,
+    /// What was asked, secrets taken out.
+    pub request: Arc<RunRequest>,
     /// What.
     pub plan: Arc<Plan>,
     /// Where it is.

@@ -1,0 +1,466 @@
+//! The face of the engine: what surfaces and the binary call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rave_catalog::Catalog;
+use rave_domain::audit::AuditRow;
+use rave_domain::ids::{DriverName, RequestId, RunId, StepId};
+use rave_domain::people::{Account, Person};
+use rave_domain::ports::courier::Alert;
+use rave_domain::ports::store::{AuditFilter, Page, Paged, RunFilter, RunRow, StoreError, Write};
+use rave_domain::ports::surface::VerifiedEvent;
+use rave_domain::reply::Reply;
+use rave_domain::request::RunRequest;
+use rave_domain::run::Event;
+use rave_domain::{ErrorCode, IntentName, Timestamp, UserError};
+use rave_policy::{Builtin, Leave};
+
+use crate::api::{
+    Caller, Changed, DryRun, LockStatus, PartHealth, Refusal, RunSnapshot, Submission,
+};
+use crate::journal::{TurnError, is_settled, store_error};
+use crate::judge::subject;
+use crate::records;
+use crate::recovery::Recovery;
+use crate::shared::{Parts, Rules, Shared};
+
+/// The engine. Cheap to clone; everything behind it is shared.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+impl Engine {
+    /// Puts the parts together. Nothing runs until [`Engine::start`].
+    ///
+    /// # Errors
+    /// When a metric is registered twice, which is a fault of Rave.
+    pub fn new(parts: Parts) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            shared: Arc::new(Shared::new(parts)?),
+        })
+    }
+
+    /// Recovers what the last process left and starts the reconcilers.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn start(&self) -> Result<Recovery, StoreError> {
+        let recovery = self.shared.recover().await?;
+        self.shared
+            .tasks
+            .spawn(Arc::clone(&self.shared).run_outbox());
+        self.shared
+            .tasks
+            .spawn(Arc::clone(&self.shared).run_timers());
+        self.shared
+            .tasks
+            .spawn(Arc::clone(&self.shared).run_refusal_sweep());
+        Ok(recovery)
+    }
+
+    /// Stops: no new requests and claims at once; steps under way may finish within `grace`. What
+    /// has not finished then is settled by the next start.
+    pub async fn stop(&self, grace: Duration) {
+        self.shared.stopping.cancel();
+        self.shared.timers.wake();
+        self.shared.tasks.close();
+        if tokio::time::timeout(grace, self.shared.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                open_tasks = self.shared.tasks.len(),
+                "stopped_with_work_under_way"
+            );
+        }
+    }
+
+    /// Looks at the clock again: for hosts whose clock jumped.
+    pub fn wake(&self) {
+        self.shared.timers.wake();
+        self.shared.outbox_wake.notify_one();
+    }
+
+    /// Now, from the engine's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// A new request id, for answers and logs.
+    #[must_use]
+    pub fn request_id(&self) -> RequestId {
+        self.shared.ids.request_id()
+    }
+
+    /// The person behind a chat account.
+    #[must_use]
+    pub fn person_of(&self, account: &Account) -> Option<Person> {
+        let rules = self.shared.rules();
+        rules
+            .policy
+            .people()
+            .by_account(account)
+            .map(|person| (*person).clone())
+    }
+
+    /// A chat event (verified, person known, rate limit passed) to its immediate answer.
+    pub async fn chat(&self, caller: Caller, event: VerifiedEvent) -> Reply {
+        self.shared.chat(caller, event).await
+    }
+
+    /// Records a change and waits for the gate, not for the run's end.
+    ///
+    /// # Errors
+    /// What the requester did wrong, which rule refused, or what failed.
+    pub async fn submit(&self, submission: Submission) -> Result<Changed, UserError> {
+        self.shared.submit(submission).await
+    }
+
+    /// What would happen; changes nothing.
+    ///
+    /// # Errors
+    /// As `submit` would have it.
+    pub async fn dry_run(
+        &self,
+        caller: &Caller,
+        request: &RunRequest,
+    ) -> Result<DryRun, UserError> {
+        let rules = self.shared.rules();
+        self.shared.dry_run(&rules, &subject(caller), request).await
+    }
+
+    /// Waits until a run has ended or waits for people, at most for `wait`.
+    ///
+    /// # Errors
+    /// `unknown_run`, or when the store does not answer.
+    pub async fn wait(
+        &self,
+        run: &RunId,
+        wait: Option<Duration>,
+    ) -> Result<RunSnapshot, UserError> {
+        if let Some(cell) = self.shared.cell(run) {
+            let mut states = cell.watch();
+            let settled = states.wait_for(|run| is_settled(run.status));
+            match wait {
+                // A sender that is gone means that the run has ended; it is read back below.
+                Some(wait) => drop(tokio::time::timeout(wait, settled).await),
+                None => drop(settled.await),
+            }
+            return Ok(self.shared.snapshot(&cell));
+        }
+        self.shared.find_run(run).await
+    }
+
+    /// One run, if the caller may read it.
+    ///
+    /// # Errors
+    /// `unknown_run` also when the caller may not know of it.
+    pub async fn run(&self, caller: &Caller, run: &RunId) -> Result<RunSnapshot, UserError> {
+        let rules = self.shared.rules();
+        self.shared
+            .readable_run(&rules, &subject(caller), run)
+            .await
+    }
+
+    /// Runs that the caller may read, newest first.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn runs(
+        &self,
+        caller: &Caller,
+        filter: &RunFilter,
+        page: &Page,
+    ) -> Result<Paged<RunRow>, UserError> {
+        let rules = self.shared.rules();
+        let subject = subject(caller);
+        let mut runs = self
+            .shared
+            .store
+            .runs(filter, page)
+            .await
+            .map_err(|error| store_error(&error))?;
+        runs.items.retain(|row| {
+            row.person == caller.person.id
+                || row
+                    .intents
+                    .iter()
+                    .any(|intent| rules.policy.may_ask(&subject, intent) != Leave::No)
+        });
+        Ok(runs)
+    }
+
+    /// The whole output of a step, redacted.
+    ///
+    /// # Errors
+    /// `unknown_run`, `unknown_step`, or when the store does not answer.
+    pub async fn output(
+        &self,
+        caller: &Caller,
+        run: &RunId,
+        step: StepId,
+    ) -> Result<String, UserError> {
+        let snapshot = self.run(caller, run).await?;
+        let step = Shared::step_of(&snapshot.run, step)?;
+        self.shared.step_output(&snapshot.run, step).await
+    }
+
+    /// Audit rows, newest first.
+    ///
+    /// # Errors
+    /// `policy_denied`, or when the store does not answer.
+    pub async fn audit(
+        &self,
+        caller: &Caller,
+        filter: &AuditFilter,
+        page: &Page,
+    ) -> Result<Paged<AuditRow>, UserError> {
+        let rules = self.shared.rules();
+        self.shared
+            .may(&rules, &subject(caller), Builtin::AuditRead)?;
+        self.shared
+            .store
+            .audit(filter, page)
+            .await
+            .map_err(|error| store_error(&error))
+    }
+
+    /// Held locks and their queues.
+    #[must_use]
+    pub fn locks(&self) -> Vec<LockStatus> {
+        self.shared
+            .locks
+            .view()
+            .into_iter()
+            .map(|lock| LockStatus {
+                key: lock.key,
+                holder: lock.holder,
+                waiting: lock.waiting,
+            })
+            .collect()
+    }
+
+    /// Whether this caller may ask for the intent, for lists and help.
+    #[must_use]
+    pub fn may_request(&self, caller: &Caller, intent: &IntentName) -> bool {
+        let rules = self.shared.rules();
+        rules.policy.may_ask(&subject(caller), intent) != Leave::No
+    }
+
+    /// Whether this caller may use a built-in, such as `audit.read`.
+    ///
+    /// # Errors
+    /// `policy_denied` with the rule that refused.
+    pub fn check(&self, caller: &Caller, action: &'static str) -> Result<(), UserError> {
+        let rules = self.shared.rules();
+        let builtin: Builtin = action.parse().map_err(|_| {
+            UserError::new(
+                ErrorCode::PolicyDenied,
+                format!("{action} is not an action"),
+            )
+        })?;
+        self.shared.may(&rules, &subject(caller), builtin)
+    }
+
+    /// Records a refusal; repeated ones from one source become one counted row and alert a minute.
+    pub fn refused(&self, refusal: Refusal) {
+        let shared = Arc::clone(&self.shared);
+        self.shared
+            .tasks
+            .spawn(async move { shared.record_refusal(refusal).await });
+    }
+
+    /// How the parts are, for `/readyz` and `/status`.
+    pub async fn health(&self) -> Vec<PartHealth> {
+        self.shared.health().await
+    }
+
+    /// The running catalog.
+    #[must_use]
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.shared.rules().catalog
+    }
+
+    /// The rules in force.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        self.shared.rules()
+    }
+
+    /// Loads the rules anew, as SIGHUP asks for.
+    ///
+    /// # Errors
+    /// All mistakes of the new files; the old rules stay in force.
+    pub async fn reload(&self) -> Result<usize, UserError> {
+        let rules = self.shared.load_rules().await?;
+        let count = rules.catalog.len();
+        self.shared.set_rules(rules);
+        tracing::info!(intents = count, "reloaded");
+        Ok(count)
+    }
+
+    /// All metrics in the text form 0.0.4.
+    pub async fn metrics_text(&self) -> String {
+        let waiting = self
+            .shared
+            .store
+            .outbox_counts()
+            .await
+            .map(|counts| counts.waiting)
+            .unwrap_or_default();
+        self.shared.metrics.text(self.shared.open_count(), waiting)
+    }
+
+    /// Counts a failed authentication.
+    pub fn count_auth_failure(&self, reason: &'static str) {
+        self.shared.metrics.auth_failed(reason);
+    }
+}
+
+impl Shared {
+    /// Fires deadlines until told to stop.
+    async fn run_timers(self: Arc<Self>) {
+        loop {
+            for (id, timer) in self.timers.take_due(self.clock.now()) {
+                let Some(cell) = self.cell(&id) else { continue };
+                let event = Event::Expired {
+                    at: self.clock.now(),
+                    timer,
+                };
+                match self.drive(&cell, |_| Ok(vec![event]), Vec::new()).await {
+                    Ok(_) => {}
+                    // Somebody was faster: decided, claimed, cancelled.
+                    Err(TurnError::Illegal(_) | TurnError::Refused(_)) => {}
+                    Err(TurnError::Store(error)) => {
+                        tracing::error!(run.id = %id, error = &error as &dyn std::error::Error, "deadline_not_written");
+                        self.pause(Duration::from_secs(1)).await;
+                        self.timers.arm_again(&cell.current());
+                    }
+                }
+            }
+            if self.stopping.is_cancelled() {
+                return;
+            }
+            tokio::select! {
+                () = self.timers.sleep(self.clock.now()) => {}
+                () = self.stopping.cancelled() => return,
+            }
+        }
+    }
+
+    async fn run_refusal_sweep(self: Arc<Self>) {
+        while !self.stopping.is_cancelled() {
+            self.pause(Duration::from_secs(15)).await;
+            self.sweep_refusals().await;
+        }
+    }
+
+    /// Alerts that a driver is opened, and asks its health until it is well again.
+    pub(crate) fn driver_opened(self: &Arc<Self>, name: &DriverName, why: &str) {
+        tracing::error!(driver = %name, why, "driver_opened");
+        self.metrics.driver_open(name.as_str(), 1);
+        let shared = Arc::clone(self);
+        let (name, why) = (name.clone(), why.to_owned());
+        self.tasks.spawn(async move {
+            shared.alert_opened(&name, &why).await;
+            shared.close_when_well(name).await;
+        });
+    }
+
+    async fn alert_opened(&self, name: &DriverName, why: &str) {
+        if !self.couriers.contains_key(records::ALERT_COURIER) {
+            return;
+        }
+        let alert = Alert {
+            title: format!("Driver {name} is opened"),
+            text: format!("{why}. New steps wait until it answers again."),
+            good: false,
+            at: self.clock.now(),
+        };
+        let write = Write::Outbox(records::alert_row(alert, None));
+        if let Err(error) = self.store.commit(vec![write]).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "alert_not_written"
+            );
+        }
+        self.outbox_wake.notify_one();
+    }
+
+    async fn close_when_well(self: Arc<Self>, name: DriverName) {
+        let Some(driver) = self.drivers.get(&name).cloned() else {
+            return;
+        };
+        loop {
+            self.pause(self.breakers.pause()).await;
+            if self.stopping.is_cancelled() {
+                return;
+            }
+            match driver.health().await {
+                Ok(()) => break,
+                Err(error) => tracing::warn!(driver = %name, why = %error, "driver_still_open"),
+            }
+        }
+        tracing::info!(driver = %name, "driver_closed");
+        self.metrics.driver_open(name.as_str(), 0);
+        for run in self.breakers.close(&name) {
+            self.nudge(&run);
+        }
+    }
+
+    /// How the parts are.
+    pub(crate) async fn health(&self) -> Vec<PartHealth> {
+        let mut parts = vec![PartHealth {
+            part: "store".to_owned(),
+            fault: self
+                .store
+                .health()
+                .await
+                .err()
+                .map(|error| error.to_string()),
+            required: true,
+        }];
+        for (name, driver) in &self.drivers {
+            let health = tokio::time::timeout(self.settings.observe_within, driver.health()).await;
+            let fault = match health {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("it does not answer".to_owned()),
+            };
+            parts.push(PartHealth {
+                part: format!("driver.{name}"),
+                fault,
+                required: false,
+            });
+        }
+        for (name, why) in self.breakers.open() {
+            parts.push(PartHealth {
+                part: format!("breaker.{name}"),
+                fault: Some(why),
+                required: false,
+            });
+        }
+        let counts = self.store.outbox_counts().await.unwrap_or_default();
+        parts.push(PartHealth {
+            part: "outbox".to_owned(),
+            fault: (counts.failing > 0).then(|| {
+                format!(
+                    "{} of {} messages could not be delivered yet",
+                    counts.failing, counts.waiting
+                )
+            }),
+            required: false,
+        });
+        if self.stopping.is_cancelled() {
+            parts.push(PartHealth {
+                part: "engine".to_owned(),
+                fault: Some("stopping".to_owned()),
+                required: true,
+            });
+        }
+        parts
+    }
+}

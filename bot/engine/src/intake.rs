@@ -1,0 +1,396 @@
+//! Intake: a change is on disk before anything else happens to it, and happens once.
+//!
+//! Handlers may be dropped when a client disconnects, so the work is done in a task of its own
+//! and the handler only waits for it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rave_domain::audit::{AuditEntry, AuditResult, Category, Severity};
+use rave_domain::ids::{Digest, RunId};
+use rave_domain::ports::courier::Alert;
+use rave_domain::ports::store::{InboxKey, InboxRow, Received, Write};
+use rave_domain::ports::surface::VerifiedEvent;
+use rave_domain::redact::Redactor;
+use rave_domain::reply::{Block, Reply};
+use rave_domain::request::{Ask, Change, RunRequest};
+use rave_domain::{ErrorCode, UserError};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::api::{Caller, Changed, Submission};
+use crate::journal::store_error;
+use crate::records;
+use crate::replies;
+use crate::shared::{Rules, Shared};
+
+/// How long a repeat of a request waits for the answer to the first.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
+
+/// The answer to a request, as it is kept for repeats.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Recorded {
+    /// It made or moved a run; a repeat gets that run as it is then.
+    Run { run: RunId },
+    /// It was done.
+    Done {
+        reply: Reply,
+        data: serde_json::Value,
+    },
+    /// It was refused.
+    Refused(UserError),
+}
+
+/// A recorded request on its way through the gate.
+pub(crate) struct Accepted {
+    pub(crate) row: InboxRow,
+    pub(crate) caller: Caller,
+    pub(crate) secrets: BTreeMap<String, String>,
+    pub(crate) rules: Rules,
+}
+
+impl Accepted {
+    /// The write that records an answer.
+    pub(crate) fn answered(&self, answer: &Recorded) -> Write {
+        Write::Answered {
+            key: self.row.key.clone(),
+            answer: serde_json::to_value(answer).unwrap_or_default(),
+        }
+    }
+
+    /// An audit row about this request, with the parts that are always the same filled in.
+    pub(crate) fn audit(&self, at: rave_domain::Timestamp, event: &str) -> AuditEntry {
+        AuditEntry {
+            at,
+            event: event.to_owned(),
+            category: Category::Administration,
+            severity: Severity::Info,
+            result: AuditResult::Ok,
+            person: Some(self.caller.person.id.clone()),
+            account: Some(self.caller.account.clone()),
+            surface: Some(self.caller.account.surface),
+            address: self.caller.address,
+            target: String::new(),
+            correlation: self.row.request.to_string(),
+            duration_ms: None,
+            details: json!({}),
+        }
+    }
+}
+
+impl Shared {
+    /// Records a change and waits for the gate.
+    pub(crate) async fn submit(
+        self: &Arc<Self>,
+        submission: Submission,
+    ) -> Result<Changed, UserError> {
+        if self.stopping.is_cancelled() {
+            return Err(UserError::new(
+                ErrorCode::Stopping,
+                "Rave is stopping and takes no new requests",
+            )
+            .hint("try again in a moment"));
+        }
+        let shared = Arc::clone(self);
+        let task = self
+            .tasks
+            .spawn(async move { shared.take_in(submission).await });
+        task.await.unwrap_or_else(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "request_panicked");
+            Err(UserError::internal())
+        })
+    }
+
+    async fn take_in(self: &Arc<Self>, submission: Submission) -> Result<Changed, UserError> {
+        let rules = self.rules();
+        let mut change = submission.change;
+        let secrets = match &mut change {
+            Change::Run(request) => take_secrets(&rules, request),
+            Change::Decide { .. }
+            | Change::Cancel { .. }
+            | Change::Retry { .. }
+            | Change::Resolve { .. }
+            | Change::Unlock { .. }
+            | Change::Freeze { .. }
+            | Change::Unfreeze { .. }
+            | Change::Reload
+            | Change::ScheduleRun { .. } => BTreeMap::new(),
+        };
+        let makes_run = matches!(
+            change,
+            Change::Run(_) | Change::Retry { .. } | Change::ScheduleRun { .. }
+        );
+        let row = InboxRow {
+            key: submission.key,
+            request: self.ids.request_id(),
+            received_at: self.clock.now(),
+            account: submission.caller.account.clone(),
+            person: submission.caller.person.id.clone(),
+            strength: submission.caller.strength,
+            body: submission.body,
+            change,
+            reply_to: submission.reply_to,
+            run: makes_run.then(|| self.ids.run_id()),
+            answer: None,
+        };
+        let received = self
+            .store
+            .receive(row.clone(), Vec::new())
+            .await
+            .map_err(|error| store_error(&error))?;
+        if let Received::Duplicate(first) = received {
+            self.metrics.duplicate(first.key.surface.as_str());
+            return self.repeat(*first, row.body).await;
+        }
+        (self.fail_point)("inbox.received");
+        self.process(Accepted {
+            row,
+            caller: submission.caller,
+            secrets,
+            rules,
+        })
+        .await
+    }
+
+    /// Takes a recorded request through the gate and records its answer.
+    pub(crate) async fn process(
+        self: &Arc<Self>,
+        accepted: Accepted,
+    ) -> Result<Changed, UserError> {
+        let changed = self.change(&accepted).await;
+        if let Err(error) = &changed {
+            self.record_refused(&accepted, error).await;
+        }
+        self.answered.notify_waiters();
+        changed
+    }
+
+    /// Gives a repeat the answer of the first time.
+    async fn repeat(
+        self: &Arc<Self>,
+        mut first: InboxRow,
+        body: Digest,
+    ) -> Result<Changed, UserError> {
+        if first.body != body {
+            return Err(UserError::new(
+                ErrorCode::KeyReused,
+                "this key was used before with another request",
+            )
+            .hint("use a new key for a new request"));
+        }
+        let deadline = tokio::time::Instant::now() + FIRST_ANSWER;
+        loop {
+            let answered = self.answered.notified();
+            tokio::pin!(answered);
+            answered.as_mut().enable();
+            if let Some(answer) = first.answer.take() {
+                return self.recorded(answer).await;
+            }
+            if let Some(row) = self
+                .store
+                .received(&first.key)
+                .await
+                .map_err(|error| store_error(&error))?
+            {
+                first = row;
+            }
+            if first.answer.is_some() {
+                continue;
+            }
+            if tokio::time::timeout_at(deadline, answered).await.is_err() {
+                return Err(UserError::new(
+                    ErrorCode::WrongState,
+                    format!("{} is still being handled", first.request),
+                )
+                .hint("its result follows"));
+            }
+        }
+    }
+
+    async fn recorded(self: &Arc<Self>, answer: serde_json::Value) -> Result<Changed, UserError> {
+        match serde_json::from_value(answer) {
+            Ok(Recorded::Run { run }) => self.find_run(&run).await.map(Changed::Run),
+            Ok(Recorded::Done { reply, data }) => Ok(Changed::Done { reply, data }),
+            Ok(Recorded::Refused(error)) => Err(error),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "answer_unreadable"
+                );
+                Err(UserError::internal())
+            }
+        }
+    }
+
+    /// Records a refusal: the answer, an audit row, and an alert where a rule refused.
+    async fn record_refused(&self, accepted: &Accepted, error: &UserError) {
+        let at = self.clock.now();
+        let mut row = accepted.audit(at, refused_event(&accepted.row.change, error.code));
+        row.result = AuditResult::Refused;
+        row.category = match error.code.class() {
+            rave_domain::error::ErrorClass::Policy => Category::Authorization,
+            rave_domain::error::ErrorClass::User
+            | rave_domain::error::ErrorClass::Identity
+            | rave_domain::error::ErrorClass::Conflict
+            | rave_domain::error::ErrorClass::External
+            | rave_domain::error::ErrorClass::Internal => Category::Administration,
+        };
+        row.severity = Severity::Warning;
+        row.target = describe(&accepted.row.change);
+        let redactor = Redactor::new(accepted.secrets.values().map(String::as_str));
+        row.details = json!({"code": error.code, "reason": redactor.text(&error.message)});
+        let mut writes = vec![
+            accepted.answered(&Recorded::Refused(error.clone())),
+            Write::Audit(row),
+        ];
+        let title = if error.code == ErrorCode::LabelMismatch {
+            Some("Label mismatch")
+        } else if error.code == ErrorCode::PolicyDenied {
+            Some("Policy denial")
+        } else {
+            None
+        };
+        if let Some(title) = title.filter(|_| self.couriers.contains_key(records::ALERT_COURIER)) {
+            let alert = Alert {
+                title: title.to_owned(),
+                text: format!(
+                    "{} by {}: {}",
+                    describe(&accepted.row.change),
+                    accepted.caller.person.id,
+                    error.message
+                ),
+                good: false,
+                at,
+            };
+            writes.push(Write::Outbox(records::alert_row(alert, None)));
+        }
+        self.count_refused(accepted, error.code);
+        if let Err(error) = self.store.commit(writes).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "refusal_not_recorded"
+            );
+        }
+        self.outbox_wake.notify_one();
+    }
+
+    fn count_refused(&self, accepted: &Accepted, code: ErrorCode) {
+        let reason = if code == ErrorCode::LabelMismatch {
+            "label_mismatch"
+        } else if code == ErrorCode::PolicyDenied {
+            "policy_denied"
+        } else {
+            return;
+        };
+        let Change::Run(request) = &accepted.row.change else {
+            return;
+        };
+        for name in &request.intents {
+            if let Some(intent) = accepted.rules.catalog.get(name) {
+                self.metrics.refused(intent, reason);
+            }
+        }
+    }
+
+    /// A chat event to its immediate answer.
+    pub(crate) async fn chat(self: &Arc<Self>, caller: Caller, event: VerifiedEvent) -> Reply {
+        let rules = self.rules();
+        let ask = match rave_catalog::grammar::parse(&rules.catalog, &event.text) {
+            Ok(ask) => ask,
+            Err(error) => return Reply::error(&error),
+        };
+        match ask {
+            Ask::Query(query) => self.query(&rules, &caller, &query).await,
+            Ask::Change(change) => {
+                let surface = caller.account.surface;
+                let submission = Submission {
+                    body: Digest::of(event.text.as_bytes()),
+                    key: InboxKey {
+                        surface,
+                        scope: String::new(),
+                        id: event.event_id,
+                    },
+                    caller,
+                    change,
+                    reply_to: event.reply_to,
+                };
+                let answer = self.submit(submission);
+                match tokio::time::timeout(self.settings.answer_within, answer).await {
+                    Ok(Ok(changed)) => self.reply(&changed),
+                    Ok(Err(error)) => Reply::error(&error),
+                    Err(_) => Reply::text("Your request is recorded; the result follows here."),
+                }
+            }
+        }
+    }
+
+    /// A change's result as a message.
+    pub(crate) fn reply(&self, changed: &Changed) -> Reply {
+        match changed {
+            Changed::Run(snapshot) => replies::run(snapshot, self.clock.now()),
+            Changed::Done { reply, .. } => reply.clone(),
+        }
+    }
+}
+
+/// Takes the values of secret parameters out of a request, so that they are never stored in it.
+fn take_secrets(rules: &Rules, request: &mut RunRequest) -> BTreeMap<String, String> {
+    rules
+        .catalog
+        .secret_params(&request.intents)
+        .into_iter()
+        .filter_map(|name| {
+            let values = request.arguments.remove(&name)?;
+            Some((name, values.into_iter().next_back().unwrap_or_default()))
+        })
+        .collect()
+}
+
+/// What a change is about, for audit rows and alerts.
+pub(crate) fn describe(change: &Change) -> String {
+    match change {
+        Change::Run(request) => {
+            let names: Vec<&str> = request
+                .intents
+                .iter()
+                .map(rave_domain::IntentName::as_str)
+                .collect();
+            names.join(", ")
+        }
+        Change::Decide { run, .. }
+        | Change::Cancel { run, .. }
+        | Change::Retry { run }
+        | Change::Resolve { run, .. } => run.to_string(),
+        Change::Unlock { lock } => lock.to_string(),
+        Change::Freeze { scope, .. } | Change::Unfreeze { scope } => scope.clone(),
+        Change::Reload => "catalog".to_owned(),
+        Change::ScheduleRun { name, .. } => name.clone(),
+    }
+}
+
+fn refused_event(change: &Change, code: ErrorCode) -> &'static str {
+    match (change, code) {
+        (Change::Run(_), ErrorCode::LabelMismatch | ErrorCode::PolicyDenied) => "intent_denied",
+        (Change::Run(_), _) => "intent_invalid",
+        (Change::Decide { .. }, _) => "approval.refused",
+        (Change::Cancel { .. }, _) => "run.cancel_refused",
+        (Change::Retry { .. }, _) => "run.retry_refused",
+        (Change::Resolve { .. }, _) => "step.resolve_refused",
+        (Change::Unlock { .. }, _) => "lock.break_refused",
+        (Change::Freeze { .. } | Change::Unfreeze { .. }, _) => "freeze.refused",
+        (Change::Reload, _) => "catalog.reload_refused",
+        (Change::ScheduleRun { .. }, _) => "schedule.run_refused",
+    }
+}
+
+/// A short confirmation with data for programs.
+pub(crate) fn done(text: impl Into<String>, data: serde_json::Value) -> (Reply, serde_json::Value) {
+    (
+        Reply::default()
+            .to_conversation()
+            .with(Block::Text(text.into())),
+        data,
+    )
+}

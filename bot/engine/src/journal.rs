@@ -1,0 +1,393 @@
+//! One turn of a run: an event, everything that can be decided because of it, one commit, and
+//! only then the effects.
+//!
+//! A turn holds the run's gate from reading the state to publishing the next one, so events of a
+//! run are serial. Commands of the core that need no waiting (locks that are free, claims that
+//! are allowed) are answered within the same turn, so a step's result and the claim of the next
+//! step are one commit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rave_domain::ids::{Attempt, RunId, StepId};
+use rave_domain::plan::Class;
+use rave_domain::ports::store::{LedgerRow, LockRow, LockWait, RunRow, StoreError, Write};
+use rave_domain::run::{Command, Event, Illegal, Run, RunStatus};
+use rave_domain::{ErrorCode, UserError};
+
+use crate::locks::Acquired;
+use crate::records;
+use crate::shared::{Cell, Shared};
+
+/// Why a turn changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TurnError {
+    /// The caller's condition no longer holds.
+    #[error(transparent)]
+    Refused(#[from] UserError),
+    /// The event does not fit the state; somebody was faster.
+    #[error(transparent)]
+    Illegal(#[from] Illegal),
+    /// It could not be made durable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<TurnError> for UserError {
+    fn from(error: TurnError) -> Self {
+        match error {
+            TurnError::Refused(error) => error,
+            TurnError::Illegal(illegal) => Self::new(
+                ErrorCode::WrongState,
+                format!("the run is {}: {}", illegal.status, illegal.why),
+            ),
+            TurnError::Store(error) => store_error(&error),
+        }
+    }
+}
+
+/// What a caller is told when the store does not answer; the log has the cause.
+pub(crate) fn store_error(error: &StoreError) -> UserError {
+    tracing::error!(error = error as &dyn std::error::Error, "store_failed");
+    match error {
+        StoreError::Conflict { .. } => {
+            UserError::new(ErrorCode::WrongState, "the run has just moved on").hint("look again")
+        }
+        StoreError::Unavailable { .. } | StoreError::Corrupt { .. } => UserError::new(
+            ErrorCode::StoreUnavailable,
+            "Rave cannot write to its store, so nothing was changed",
+        )
+        .hint("look at the disk of Rave's data directory, then try again"),
+    }
+}
+
+/// A turn under way.
+struct Turn {
+    run: Run,
+    /// Events in the journal before the turn.
+    written: u64,
+    events: Vec<Event>,
+    writes: Vec<Write>,
+    claimed: Vec<(StepId, Attempt)>,
+    stops: Vec<StepId>,
+    hold: Option<String>,
+    granted: bool,
+}
+
+impl Turn {
+    fn apply(&mut self, event: Event) -> Result<(), Illegal> {
+        self.run.evolve(&event)?;
+        self.events.push(event);
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Takes one turn of an open run. `make` sees the present state and gives the events.
+    pub(crate) async fn drive(
+        self: &Arc<Self>,
+        cell: &Arc<Cell>,
+        make: impl FnOnce(&Run) -> Result<Vec<Event>, UserError> + Send,
+        extra: Vec<Write>,
+    ) -> Result<Arc<Run>, TurnError> {
+        let _gate = cell.gate.lock().await;
+        let before = cell.current();
+        let mut turn = Turn {
+            run: (*before).clone(),
+            written: before.seq,
+            events: Vec::new(),
+            writes: extra,
+            claimed: Vec::new(),
+            stops: Vec::new(),
+            hold: None,
+            granted: false,
+        };
+        for event in make(&before)? {
+            turn.apply(event)?;
+        }
+        self.finish_turn(cell, Some(&before), turn).await
+    }
+
+    /// The first turn of a run: its submission, and all that follows at once.
+    pub(crate) async fn open_run(
+        self: &Arc<Self>,
+        submission: rave_domain::run::Submission,
+        extra: Vec<Write>,
+    ) -> Result<Arc<Cell>, TurnError> {
+        let event = Event::Submitted(Box::new(submission.clone()));
+        let run = Run::submitted(submission);
+        let cell = Arc::new(Cell::new(Arc::new(run.clone())));
+        let _gate = cell.gate.lock().await;
+        let turn = Turn {
+            run,
+            written: 0,
+            events: vec![event],
+            writes: extra,
+            claimed: Vec::new(),
+            stops: Vec::new(),
+            hold: None,
+            granted: false,
+        };
+        self.finish_turn(&cell, None, turn).await?;
+        drop(_gate);
+        Ok(cell)
+    }
+
+    /// Looks again at a run: something it waits for may have come. A store that fails is asked
+    /// again later, because nothing else would.
+    pub(crate) fn nudge(self: &Arc<Self>, run: &RunId) {
+        let Some(cell) = self.cell(run) else {
+            return;
+        };
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move {
+            loop {
+                match shared.drive(&cell, |_| Ok(Vec::new()), Vec::new()).await {
+                    Err(TurnError::Store(error)) if !shared.stopping.is_cancelled() => {
+                        tracing::error!(run.id = %cell.id, error = &error as &dyn std::error::Error, "turn_failed");
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                    Ok(_) | Err(_) => return,
+                }
+            }
+        });
+    }
+
+    async fn finish_turn(
+        self: &Arc<Self>,
+        cell: &Arc<Cell>,
+        before: Option<&Arc<Run>>,
+        mut turn: Turn,
+    ) -> Result<Arc<Run>, TurnError> {
+        self.follow(cell, &mut turn).await;
+        if !turn.events.is_empty() || !turn.writes.is_empty() {
+            self.write_records(before.map(AsRef::as_ref), &mut turn)
+                .await;
+            let mut writes = vec![Write::Events {
+                run: turn.run.id.clone(),
+                after: turn.written,
+                events: turn.events.clone(),
+            }];
+            writes.push(Write::Run(row(&turn.run)));
+            writes.append(&mut turn.writes);
+            (self.fail_point)("turn.before_commit");
+            if let Err(error) = self.store.commit(writes).await {
+                if turn.granted {
+                    self.locks.give_back(&turn.run.id);
+                }
+                return Err(error.into());
+            }
+            (self.fail_point)("turn.after_commit");
+        }
+        Ok(self.publish(cell, before.map(AsRef::as_ref), turn))
+    }
+
+    /// Answers the core's commands as far as they can be answered now.
+    async fn follow(self: &Arc<Self>, cell: &Arc<Cell>, turn: &mut Turn) {
+        loop {
+            turn.stops.clear();
+            turn.hold = None;
+            let mut moved = false;
+            for command in turn.run.commands() {
+                let event = match command {
+                    Command::AcquireLocks(keys) => self.acquire(turn, &keys),
+                    Command::ConfirmPlan => Some(self.confirm(&turn.run).await),
+                    Command::Claim(step) => self.claim(turn, step),
+                    Command::Stop(step) => {
+                        turn.stops.push(step);
+                        None
+                    }
+                    Command::Close => None,
+                };
+                let Some(event) = event else { continue };
+                if let Event::Claimed { step, attempt, .. } = &event {
+                    turn.claimed.push((*step, *attempt));
+                }
+                match turn.apply(event) {
+                    Ok(()) => moved = true,
+                    Err(illegal) => {
+                        tracing::error!(run.id = %cell.id, error = &illegal as &dyn std::error::Error, "command_answered_wrongly");
+                    }
+                }
+            }
+            if !moved {
+                break;
+            }
+        }
+        if turn.run.status.is_terminal() {
+            self.close(turn);
+        }
+    }
+
+    fn acquire(&self, turn: &mut Turn, keys: &[rave_domain::LockKey]) -> Option<Event> {
+        match self.locks.acquire(&turn.run, keys) {
+            Acquired::Granted(epochs) => {
+                turn.granted = true;
+                turn.writes.push(Write::LockWaitOver(turn.run.id.clone()));
+                turn.writes.extend(epochs.iter().map(|(key, epoch)| {
+                    Write::Lock(LockRow {
+                        key: key.clone(),
+                        epoch: *epoch,
+                        holder: Some(turn.run.id.clone()),
+                    })
+                }));
+                Some(Event::LocksGranted {
+                    at: self.clock.now(),
+                    epochs,
+                })
+            }
+            Acquired::Waiting(row) => {
+                turn.writes
+                    .extend(row.map(|row: LockWait| Write::LockWait(row)));
+                None
+            }
+        }
+    }
+
+    /// Checks that a step is still allowed and writes the intent to execute it.
+    fn claim(&self, turn: &mut Turn, id: StepId) -> Option<Event> {
+        let run = &turn.run;
+        let step = run.step(id)?;
+        let operation = run.operation(step)?;
+        if self.stopping.is_cancelled() {
+            turn.hold = Some("Rave is stopping".to_owned());
+            return None;
+        }
+        let undo = step.undoes().is_some();
+        if !undo {
+            if let Some(frozen) = self
+                .frozen_by(operation)
+                .filter(|_| run.started_at.is_none())
+            {
+                turn.hold = Some(format!("{} is frozen", frozen.scope));
+                return None;
+            }
+            if let Err(denial) = self.still_allowed(run, operation) {
+                self.metrics.intent_failed(operation, "policy_denied");
+                return Some(Event::ClaimRefused {
+                    at: self.clock.now(),
+                    step: id,
+                    failure: rave_domain::run::Failure {
+                        code: denial.code,
+                        message: denial.message,
+                    },
+                });
+            }
+        }
+        if let Some(why) = self.breakers.hold(&operation.driver, &run.id) {
+            turn.hold = Some(why);
+            return None;
+        }
+        let at = self.clock.now();
+        let attempt = Attempt(step.attempts.0 + 1);
+        let epoch = self.store.epoch();
+        let class = run.class(step);
+        if class != Class::Read {
+            turn.writes.push(Write::EffectClaimed(LedgerRow {
+                run: run.id.clone(),
+                step: id,
+                attempt,
+                epoch,
+                key: run.effect_key(step),
+                class,
+                claimed_at: at,
+                child: None,
+            }));
+        }
+        Some(Event::Claimed {
+            at,
+            step: id,
+            attempt,
+            epoch,
+        })
+    }
+
+    /// Gives back what an ended run holds.
+    fn close(&self, turn: &mut Turn) {
+        let run = &turn.run;
+        turn.writes.push(Write::LockWaitOver(run.id.clone()));
+        turn.writes.extend(run.locks.iter().map(|(key, epoch)| {
+            Write::Lock(LockRow {
+                key: key.clone(),
+                epoch: *epoch,
+                holder: None,
+            })
+        }));
+        turn.writes.push(Write::SecretsDropped(run.id.clone()));
+    }
+
+    /// Adds audit rows, alerts and messages about the turn's events.
+    async fn write_records(&self, before: Option<&Run>, turn: &mut Turn) {
+        // Events are recorded against the state after the turn: it only adds to what they say.
+        for event in &turn.events {
+            if let Some(row) = records::audit(&turn.run, event) {
+                turn.writes.push(Write::Audit(row));
+            }
+        }
+        if self.couriers.contains_key(records::ALERT_COURIER) {
+            let mut ended = false;
+            for event in &turn.events {
+                let basis = if ended { Some(&turn.run) } else { before };
+                if let Some(alert) = records::alert(basis, &turn.run, event) {
+                    ended |= turn.run.status.is_terminal();
+                    let row = records::alert_row(alert, Some(&turn.run));
+                    turn.writes.push(Write::Outbox(row));
+                }
+            }
+        }
+        if let Some(row) = self.message(before, &turn.run).await {
+            turn.writes.push(Write::Outbox(row));
+        }
+    }
+
+    /// Makes the next state the present one and sets off what it asks for.
+    fn publish(self: &Arc<Self>, cell: &Arc<Cell>, before: Option<&Run>, turn: Turn) -> Arc<Run> {
+        let run = Arc::new(turn.run);
+        let ended = run.status.is_terminal();
+        if before.is_none() && !ended {
+            self.open_cell(Arc::clone(cell));
+        }
+        cell.set_hold(turn.hold);
+        cell.publish(Arc::clone(&run));
+        self.timers.arm(&run);
+        for (step, attempt) in turn.claimed {
+            self.execute(Arc::clone(cell), step, attempt);
+        }
+        for step in turn.stops {
+            self.stop_effect(&run, step);
+        }
+        if ended {
+            self.close_cell(&run.id);
+            self.metrics.run_ended(run.status.as_str());
+            for waiting in self.locks.release(&run.id) {
+                self.nudge(&waiting);
+            }
+        }
+        self.outbox_wake.notify_one();
+        run
+    }
+}
+
+/// A run's row for lists.
+fn row(run: &Run) -> RunRow {
+    RunRow {
+        id: run.id.clone(),
+        status: run.status,
+        intents: run.plan.requested.clone(),
+        person: run.origin.person.clone(),
+        surface: run.origin.surface,
+        digest: run.plan.digest,
+        created_at: run.created_at,
+        updated_at: run.updated_at,
+        ended_at: run.ended_at,
+    }
+}
+
+/// Whether a run waits for people or is over: where waiting callers get their answer.
+pub(crate) fn is_settled(status: RunStatus) -> bool {
+    status.is_terminal()
+        || matches!(
+            status,
+            RunStatus::AwaitingApproval | RunStatus::NeedsAttention
+        )
+}

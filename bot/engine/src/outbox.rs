@@ -1,0 +1,229 @@
+//! The outbox: what must still be delivered is delivered at least once, in order within a lane.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rave_domain::audit::{AuditEntry, AuditResult, Category, Severity};
+use rave_domain::ports::courier::{DeliveryError, Parcel};
+use rave_domain::ports::store::{Delivery, OutboxRow, Write};
+use rave_domain::run::Run;
+use rave_domain::time::{after, between};
+use serde_json::json;
+
+use crate::api::RunSnapshot;
+use crate::records::{Milestone, milestone};
+use crate::replies;
+use crate::shared::Shared;
+
+/// Rows taken in one go.
+const BATCH: u32 = 32;
+
+/// The longest sleep with rows waiting: a clock that jumps is noticed within this time.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+impl Shared {
+    /// The message that a run's change is worth, if its address still takes one. The last use is
+    /// kept for the end, the one before it for a call for attention.
+    pub(crate) async fn message(&self, before: Option<&Run>, run: &Run) -> Option<OutboxRow> {
+        let reply_to = run.origin.reply_to.as_ref()?;
+        let milestone = milestone(before?, run)?;
+        if !self.couriers.contains_key(reply_to.courier.as_str()) {
+            return None;
+        }
+        let lane = format!("{}/{}", reply_to.courier, run.origin.request);
+        let sent = self.store.lane_length(&lane).await.unwrap_or(u32::MAX);
+        let left = reply_to.uses.saturating_sub(sent);
+        let needed = match milestone {
+            Milestone::Ended => 1,
+            Milestone::Attention => 2,
+            Milestone::Started => 3,
+        };
+        let now = self.clock.now();
+        if left < needed || now >= reply_to.expires {
+            tracing::info!(run.id = %run.id, left, "message_not_sent");
+            return None;
+        }
+        let snapshot = RunSnapshot {
+            run: Arc::new(run.clone()),
+            queue_position: None,
+            hold: None,
+        };
+        Some(OutboxRow {
+            id: 0,
+            courier: reply_to.courier.clone(),
+            lane,
+            parcel: Parcel::Message {
+                address: reply_to.address.clone(),
+                reply: replies::run(&snapshot, now),
+            },
+            run: Some(run.id.clone()),
+            created_at: now,
+            due_at: now,
+            expires_at: Some(reply_to.expires),
+            attempts: 0,
+        })
+    }
+
+    /// Delivers until told to stop.
+    pub(crate) async fn run_outbox(self: Arc<Self>) {
+        loop {
+            if self.stopping.is_cancelled() {
+                return;
+            }
+            match self.deliver_due().await {
+                Ok(0) => self.outbox_sleep().await,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "outbox_failed");
+                    self.pause(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    /// Delivers everything that is due once; rows of different lanes side by side.
+    pub(crate) async fn deliver_due(
+        self: &Arc<Self>,
+    ) -> Result<usize, rave_domain::ports::store::StoreError> {
+        let rows = self.store.outbox_due(self.clock.now(), BATCH).await?;
+        let count = rows.len();
+        let mut tasks = tokio::task::JoinSet::new();
+        for row in rows {
+            let shared = Arc::clone(self);
+            tasks.spawn(async move { shared.deliver(row).await });
+        }
+        while let Some(joined) = tasks.join_next().await {
+            match joined {
+                Ok(written) => written?,
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "courier_panicked");
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    async fn deliver(&self, row: OutboxRow) -> Result<(), rave_domain::ports::store::StoreError> {
+        let now = self.clock.now();
+        let expired = row.expires_at.is_some_and(|expires| now >= expires);
+        let outcome = match self.couriers.get(row.courier.as_str()) {
+            _ if expired => Err(DeliveryError::Never {
+                why: "it could not be delivered before its address expired".to_owned(),
+            }),
+            None => Err(DeliveryError::Never {
+                why: format!("there is no courier {} in this Rave", row.courier),
+            }),
+            Some(courier) => {
+                courier
+                    .deliver(&row.parcel, &format!("rave-outbox-{}", row.id))
+                    .await
+            }
+        };
+        (self.fail_point)("outbox.delivered");
+        let at = self.clock.now();
+        let done = |delivery| Write::OutboxDone {
+            id: row.id,
+            delivery,
+            at,
+        };
+        let writes = match outcome {
+            Ok(_) => {
+                self.metrics.delivery(&row.courier, "delivered");
+                vec![done(Delivery::Delivered)]
+            }
+            Err(DeliveryError::Later { why, after: wait }) => {
+                self.metrics.delivery(&row.courier, "later");
+                tracing::warn!(
+                    outbox.id = row.id,
+                    courier = row.courier,
+                    why,
+                    "delivery_later"
+                );
+                vec![self.later(&row, why, wait)]
+            }
+            Err(DeliveryError::Never { why }) => {
+                self.metrics.delivery(&row.courier, "undeliverable");
+                tracing::error!(
+                    outbox.id = row.id,
+                    courier = row.courier,
+                    why,
+                    "undeliverable"
+                );
+                vec![
+                    done(Delivery::Undeliverable),
+                    Write::Audit(undeliverable(&row, at, &why)),
+                ]
+            }
+        };
+        self.store.commit(writes).await
+    }
+
+    /// The next try: as the vendor says, and never sooner than the backoff.
+    fn later(&self, row: &OutboxRow, why: String, vendor: Option<Duration>) -> Write {
+        let attempts = row.attempts + 1;
+        let doublings = attempts.saturating_sub(1).min(16);
+        let backoff = self
+            .settings
+            .delivery_backoff
+            .saturating_mul(1 << doublings)
+            .min(self.settings.delivery_backoff_ceiling);
+        let wait = vendor.unwrap_or_default().max(backoff);
+        Write::OutboxLater {
+            id: row.id,
+            due_at: after(self.clock.now(), wait),
+            attempts,
+            why,
+        }
+    }
+
+    async fn outbox_sleep(&self) {
+        let next = self.store.outbox_next().await.ok().flatten();
+        let woken = self.outbox_wake.notified();
+        match next {
+            None => {
+                tokio::select! {
+                    () = woken => {}
+                    () = self.stopping.cancelled() => {}
+                }
+            }
+            Some(at) => {
+                let wait =
+                    between(self.clock.now(), at).clamp(Duration::from_millis(10), LONGEST_SLEEP);
+                tokio::select! {
+                    () = woken => {}
+                    () = self.stopping.cancelled() => {}
+                    () = tokio::time::sleep(wait) => {}
+                }
+            }
+        }
+    }
+
+    /// Sleeps, but not past the order to stop.
+    pub(crate) async fn pause(&self, wait: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = self.stopping.cancelled() => {}
+        }
+    }
+}
+
+fn undeliverable(row: &OutboxRow, at: rave_domain::Timestamp, why: &str) -> AuditEntry {
+    AuditEntry {
+        at,
+        event: "delivery.failed".to_owned(),
+        category: Category::Delivery,
+        severity: Severity::Warning,
+        result: AuditResult::Failed,
+        person: None,
+        account: None,
+        surface: None,
+        address: None,
+        target: row.courier.clone(),
+        correlation: row
+            .run
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string),
+        duration_ms: None,
+        details: json!({"why": why, "attempts": row.attempts + 1}),
+    }
+}

@@ -1,0 +1,422 @@
+//! Requests that only read: answered at once, from memory where a chat waits for them.
+
+use std::sync::Arc;
+
+use rave_catalog::{Schedule, When};
+use rave_domain::ids::{IntentName, RunId, StepId};
+use rave_domain::ports::store::{AuditFilter, Page, RunFilter};
+use rave_domain::reply::{Block, Reply, Tone};
+use rave_domain::request::{Query, RunRequest};
+use rave_domain::run::{Run, Step};
+use rave_domain::{ErrorCode, UserError};
+use rave_policy::{Action, Builtin, Leave, RunVerb, Subject};
+
+use crate::api::{Caller, DryRun, RunSnapshot};
+use crate::journal::store_error;
+use crate::judge::{decidables, subject};
+use crate::metrics::DryRunLabel;
+use crate::output::INLINE_BYTES;
+use crate::replies;
+use crate::shared::{Cell, Rules, Shared};
+
+/// Runs and audit rows in one chat message.
+const LISTED: u32 = 15;
+
+impl Shared {
+    /// A query to its answer.
+    pub(crate) async fn query(
+        self: &Arc<Self>,
+        rules: &Rules,
+        caller: &Caller,
+        query: &Query,
+    ) -> Reply {
+        self.answer(rules, caller, query)
+            .await
+            .unwrap_or_else(|error| Reply::error(&error))
+    }
+
+    async fn answer(
+        self: &Arc<Self>,
+        rules: &Rules,
+        caller: &Caller,
+        query: &Query,
+    ) -> Result<Reply, UserError> {
+        let subject = subject(caller);
+        let may = |intent: &rave_catalog::Intent| {
+            rules.policy.may_ask(&subject, &intent.name) != Leave::No
+        };
+        match query {
+            Query::Help { topic } if topic.is_empty() => {
+                Ok(rave_catalog::help::overview(&rules.catalog, &may).reply())
+            }
+            Query::Help { topic } => {
+                rave_catalog::help::topic(&rules.catalog, topic, &may).map(|topic| topic.reply())
+            }
+            Query::Intents => Ok(rave_catalog::help::listing(&rules.catalog, &may).reply()),
+            Query::Plan(request) => {
+                let dry = self.dry_run(rules, &subject, request).await?;
+                Ok(replies::plan(&dry.plan, &dry.approvers))
+            }
+            Query::Runs => self.list_runs(rules, &subject).await,
+            Query::Show { run } => {
+                let snapshot = self.readable_run(rules, &subject, run).await?;
+                Ok(replies::run(&snapshot, self.clock.now()))
+            }
+            Query::Logs { run } => self.logs(rules, &subject, run).await,
+            Query::Schedules => {
+                self.may(rules, &subject, Builtin::ScheduleRead)?;
+                Ok(schedules(rules))
+            }
+            Query::Whoami => Ok(whoami(caller)),
+            Query::Locks => Ok(self.locks_reply()),
+            Query::Freezes => Ok(self.freezes_reply()),
+            Query::Audit => {
+                self.may(rules, &subject, Builtin::AuditRead)?;
+                self.audit_reply().await
+            }
+            Query::Status => Ok(self.status_reply().await),
+        }
+    }
+
+    pub(crate) fn may(
+        &self,
+        rules: &Rules,
+        subject: &Subject,
+        action: Builtin,
+    ) -> Result<(), UserError> {
+        rules
+            .policy
+            .decide(subject, Action::Builtin(action, None))
+            .map(|_| ())
+            .map_err(UserError::from)
+    }
+
+    /// Plans and judges without leaving a trace.
+    pub(crate) async fn dry_run(
+        self: &Arc<Self>,
+        rules: &Rules,
+        subject: &Subject,
+        request: &RunRequest,
+    ) -> Result<DryRun, UserError> {
+        let planned = self.plan(rules, request).await?;
+        let plan = self.judge(rules, subject, planned.plan)?.into_inner().0;
+        for step in &plan.steps {
+            self.metrics.requested(&step.operation, DryRunLabel::DryRun);
+        }
+        let person = subject.person();
+        let owners = match &person.kind {
+            rave_domain::people::PersonKind::Human => std::collections::BTreeSet::new(),
+            rave_domain::people::PersonKind::Robot { owners } => owners.clone(),
+        };
+        let approvers = decidables(&plan, &person.id, &owners)
+            .iter()
+            .map(|need| {
+                rules
+                    .policy
+                    .eligible(need)
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect()
+            })
+            .collect();
+        Ok(DryRun {
+            plan: Arc::new(plan),
+            approvers,
+        })
+    }
+
+    /// A run as it stands, open or ended.
+    pub(crate) async fn find_run(&self, id: &RunId) -> Result<RunSnapshot, UserError> {
+        if let Some(cell) = self.cell(id) {
+            return Ok(self.snapshot(&cell));
+        }
+        let unknown = || {
+            UserError::new(ErrorCode::UnknownRun, format!("there is no run {id}"))
+                .hint("`/rave runs` lists the recent ones")
+        };
+        let events = self
+            .store
+            .events(id)
+            .await
+            .map_err(|error| store_error(&error))?
+            .ok_or_else(unknown)?;
+        let run = Run::replay(events).map_err(|illegal| {
+            tracing::error!(run.id = %id, error = &illegal as &dyn std::error::Error, "journal_unreadable");
+            UserError::internal()
+        })?;
+        Ok(RunSnapshot {
+            run: Arc::new(run),
+            queue_position: None,
+            hold: None,
+        })
+    }
+
+    /// A run for somebody who may read it; others hear that there is none.
+    pub(crate) async fn readable_run(
+        &self,
+        rules: &Rules,
+        subject: &Subject,
+        id: &RunId,
+    ) -> Result<RunSnapshot, UserError> {
+        let snapshot = self.find_run(id).await?;
+        if self
+            .allowed(rules, subject, RunVerb::Read, &snapshot.run)
+            .is_err()
+        {
+            return Err(
+                UserError::new(ErrorCode::UnknownRun, format!("there is no run {id}"))
+                    .hint("`/rave runs` lists the recent ones"),
+            );
+        }
+        Ok(snapshot)
+    }
+
+    pub(crate) fn snapshot(&self, cell: &Cell) -> RunSnapshot {
+        RunSnapshot {
+            run: cell.current(),
+            queue_position: self.locks.position(&cell.id),
+            hold: cell.hold(),
+        }
+    }
+
+    /// A step's whole output: live, from its chunk file, or from its event.
+    pub(crate) async fn step_output(&self, run: &Run, step: &Step) -> Result<String, UserError> {
+        if let Some(live) = self.cell(&run.id).and_then(|cell| cell.live(step.id)) {
+            let mut text = live.text();
+            if let Some((percent, phrase)) = live.last_progress() {
+                text.push_str(&format!("\n[{percent} %] {phrase}"));
+            }
+            return Ok(text);
+        }
+        let Some(chunk) = &step.output else {
+            return Ok(step.tail.clone());
+        };
+        let content = self
+            .store
+            .chunk(chunk)
+            .await
+            .map_err(|error| store_error(&error))?;
+        Ok(match content {
+            Some(content) => String::from_utf8_lossy(&content).into_owned(),
+            None => format!("(only the end is kept)\n{}", step.tail),
+        })
+    }
+
+    async fn list_runs(&self, rules: &Rules, subject: &Subject) -> Result<Reply, UserError> {
+        let page = Page {
+            cursor: None,
+            limit: LISTED,
+        };
+        let runs = self
+            .store
+            .runs(&RunFilter::default(), &page)
+            .await
+            .map_err(|error| store_error(&error))?;
+        let mut lines = Vec::new();
+        for row in runs.items {
+            let visible = row.person == subject.person().id
+                || row
+                    .intents
+                    .iter()
+                    .any(|intent| rules.policy.may_ask(subject, intent) != Leave::No);
+            if visible {
+                let names: Vec<&str> = row.intents.iter().map(IntentName::as_str).collect();
+                lines.push(format!(
+                    "{} {}: {} by {}",
+                    row.id,
+                    row.status,
+                    names.join(", "),
+                    row.person
+                ));
+            }
+        }
+        if lines.is_empty() {
+            return Ok(Reply::text("There are no runs yet."));
+        }
+        Ok(Reply::default().with(Block::List(lines)))
+    }
+
+    async fn logs(&self, rules: &Rules, subject: &Subject, id: &RunId) -> Result<Reply, UserError> {
+        let run = self.readable_run(rules, subject, id).await?.run;
+        let mut reply = Reply::default().about(id.clone());
+        let mut any = false;
+        for step in &run.steps {
+            let text = self.step_output(&run, step).await?;
+            if !text.trim().is_empty() {
+                any = true;
+                let tail = crate::output::inline_tail(&text);
+                let heading = if tail.len() < text.len() {
+                    format!(
+                        "{} (the last {} KiB):",
+                        run.title(step),
+                        INLINE_BYTES / 1024
+                    )
+                } else {
+                    format!("{}:", run.title(step))
+                };
+                reply = reply.with(Block::Text(heading)).with(Block::Code(tail));
+            }
+        }
+        if any {
+            Ok(reply)
+        } else {
+            Ok(Reply::text(format!("{id} has printed nothing so far.")))
+        }
+    }
+
+    fn locks_reply(&self) -> Reply {
+        let lines: Vec<String> = self
+            .locks
+            .view()
+            .iter()
+            .map(|lock| {
+                let holder = lock
+                    .holder
+                    .as_ref()
+                    .map_or_else(|| "free".to_owned(), |run| format!("held by {run}"));
+                let waiting: Vec<String> = lock.waiting.iter().map(ToString::to_string).collect();
+                if waiting.is_empty() {
+                    format!("{}: {holder}", lock.key)
+                } else {
+                    format!("{}: {holder}; next {}", lock.key, waiting.join(", "))
+                }
+            })
+            .collect();
+        if lines.is_empty() {
+            Reply::text("Nothing is locked.")
+        } else {
+            Reply::default().with(Block::List(lines))
+        }
+    }
+
+    fn freezes_reply(&self) -> Reply {
+        let lines: Vec<String> = crate::shared::lock(&self.freezes)
+            .iter()
+            .map(|freeze| {
+                format!(
+                    "{} since {} by {}: {}",
+                    freeze.scope, freeze.since, freeze.by, freeze.reason
+                )
+            })
+            .collect();
+        if lines.is_empty() {
+            Reply::text("Nothing is frozen.")
+        } else {
+            Reply::default().with(Block::List(lines))
+        }
+    }
+
+    async fn audit_reply(&self) -> Result<Reply, UserError> {
+        let page = Page {
+            cursor: None,
+            limit: LISTED,
+        };
+        let rows = self
+            .store
+            .audit(&AuditFilter::default(), &page)
+            .await
+            .map_err(|error| store_error(&error))?;
+        let lines = rows
+            .items
+            .iter()
+            .map(|row| {
+                let who = row
+                    .entry
+                    .person
+                    .as_ref()
+                    .map_or_else(|| "nobody known".to_owned(), ToString::to_string);
+                format!(
+                    "{} {} {} by {who}: {}",
+                    row.id, row.entry.at, row.entry.event, row.entry.target
+                )
+            })
+            .collect();
+        Ok(Reply::default().with(Block::List(lines)))
+    }
+
+    async fn status_reply(self: &Arc<Self>) -> Reply {
+        let health = self.health().await;
+        let faults: Vec<String> = health
+            .iter()
+            .filter_map(|part| {
+                part.fault
+                    .as_ref()
+                    .map(|fault| format!("{}: {fault}", part.part))
+            })
+            .collect();
+        let fields = vec![
+            ("Open runs".to_owned(), self.open_count().to_string()),
+            ("Intents".to_owned(), self.rules().catalog.len().to_string()),
+        ];
+        if faults.is_empty() {
+            Reply::text("All parts are well.").with(Block::Fields(fields))
+        } else {
+            Reply::text("Some parts need a look.")
+                .tone(Tone::Warning)
+                .with(Block::List(faults))
+                .with(Block::Fields(fields))
+        }
+    }
+
+    /// One step of a run that the caller may read.
+    pub(crate) fn step_of(run: &Run, step: StepId) -> Result<&Step, UserError> {
+        run.step(step).ok_or_else(|| {
+            UserError::new(
+                ErrorCode::UnknownStep,
+                format!("{} has no step {step}", run.id),
+            )
+        })
+    }
+}
+
+fn schedules(rules: &Rules) -> Reply {
+    let lines: Vec<String> = rules
+        .catalog
+        .schedules()
+        .iter()
+        .map(schedule_line)
+        .collect();
+    if lines.is_empty() {
+        Reply::text("There are no schedules.")
+    } else {
+        Reply::default().with(Block::List(lines))
+    }
+}
+
+fn schedule_line(schedule: &Schedule) -> String {
+    let when = match &schedule.when {
+        When::Cron(cron) => format!("at {cron}"),
+        When::EverySeconds(seconds) => format!("every {seconds} s"),
+    };
+    let mut line = format!("{}: {} {when}", schedule.name, schedule.intent);
+    if let Some(zone) = &schedule.timezone {
+        line.push_str(&format!(" ({zone})"));
+    }
+    if schedule.dry_run {
+        line.push_str(", dry run");
+    }
+    if !schedule.enabled {
+        line.push_str(", disabled");
+    }
+    line
+}
+
+fn whoami(caller: &Caller) -> Reply {
+    let roles: Vec<String> = caller
+        .person
+        .roles
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let roles = if roles.is_empty() {
+        "none".to_owned()
+    } else {
+        roles.join(", ")
+    };
+    Reply::default().with(Block::Fields(vec![
+        ("Person".to_owned(), caller.person.id.to_string()),
+        ("Account".to_owned(), caller.account.to_string()),
+        ("Roles".to_owned(), roles),
+        ("Proven by".to_owned(), caller.strength.to_string()),
+    ]))
+}

@@ -1,0 +1,210 @@
+//! What a start does with what the last process left: journals become runs again, leftover
+//! children are ended, steps that were under way are settled by their class, requests without an
+//! answer go through the gate.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rave_domain::ids::{Attempt, RunId, StepId};
+use rave_domain::plan::Class;
+use rave_domain::ports::driver::Inspection;
+use rave_domain::ports::store::{InboxRow, LedgerRow, StoreError, Write};
+use rave_domain::run::{Event, Outcome, Resolution, Run, Step};
+
+use crate::api::Caller;
+use crate::intake::Accepted;
+use crate::journal::TurnError;
+use crate::shared::{Cell, Shared, lock};
+
+/// What recovery found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Recovery {
+    /// Runs that had not ended.
+    pub runs: usize,
+    /// Steps that were under way.
+    pub steps: usize,
+    /// Requests that had no answer.
+    pub requests: usize,
+    /// Journals that could not be read back; they are left alone and reported.
+    pub unreadable: usize,
+}
+
+impl Shared {
+    /// Rebuilds everything from the store. Runs before anything is served; the settling of steps
+    /// goes on in tasks.
+    pub(crate) async fn recover(self: &Arc<Self>) -> Result<Recovery, StoreError> {
+        *lock(&self.freezes) = self.store.freezes().await?;
+        self.locks
+            .restore(self.store.locks().await?, self.store.lock_waits().await?);
+        let mut found = Recovery::default();
+        let mut cells = Vec::new();
+        for (id, events) in self.store.open_runs().await? {
+            match Run::replay(events) {
+                Ok(run) => {
+                    let cell = Arc::new(Cell::new(Arc::new(run)));
+                    self.timers.arm(&cell.current());
+                    self.open_cell(Arc::clone(&cell));
+                    cells.push(cell);
+                }
+                Err(illegal) => {
+                    found.unreadable += 1;
+                    tracing::error!(run.id = %id, error = &illegal as &dyn std::error::Error, "journal_unreadable");
+                }
+            }
+        }
+        found.runs = cells.len();
+        for cell in cells {
+            let run = cell.current();
+            let active = run.steps.iter().filter(|step| step.status.is_active());
+            let active: Vec<StepId> = active.map(|step| step.id).collect();
+            found.steps += active.len();
+            if active.is_empty() {
+                self.nudge(&cell.id);
+            } else {
+                let shared = Arc::clone(self);
+                self.tasks
+                    .spawn(async move { shared.settle_run(cell, active).await });
+            }
+        }
+        let unanswered = self.store.unanswered().await?;
+        found.requests = unanswered.len();
+        for row in unanswered {
+            let shared = Arc::clone(self);
+            self.tasks
+                .spawn(async move { shared.process_again(row).await });
+        }
+        Ok(found)
+    }
+
+    async fn settle_run(self: Arc<Self>, cell: Arc<Cell>, active: Vec<StepId>) {
+        let mut ledger: BTreeMap<(StepId, Attempt), LedgerRow> = BTreeMap::new();
+        match self.store.open_effects(&cell.id).await {
+            Ok(rows) => {
+                for row in rows {
+                    ledger.insert((row.step, row.attempt), row);
+                }
+            }
+            Err(error) => {
+                // Without the ledger the marker in the environment still finds leftovers.
+                tracing::error!(run.id = %cell.id, error = &error as &dyn std::error::Error, "ledger_unreadable");
+            }
+        }
+        let run = cell.current();
+        for id in active {
+            let Some(step) = run.step(id) else { continue };
+            let row = ledger.get(&(id, step.attempts));
+            let event = self.settle_step(&run, step, row).await;
+            self.write_settled(&cell, step, event).await;
+        }
+        self.nudge(&cell.id);
+    }
+
+    /// Decides by class what becomes of a step that was under way.
+    async fn settle_step(&self, run: &Run, step: &Step, row: Option<&LedgerRow>) -> Event {
+        let at = self.clock.now();
+        let report = |outcome| Event::Reported {
+            at,
+            step: step.id,
+            attempt: step.attempts,
+            outcome,
+            tail: step.tail.clone(),
+            output: None,
+        };
+        let unknown = |why: String| report(Outcome::Unknown { why });
+        let rerun = Event::Recovered {
+            at,
+            step: step.id,
+            resolution: Resolution::Rerun,
+        };
+        let Some((operation, driver)) = run
+            .operation(step)
+            .and_then(|operation| Some((operation, self.driver(operation).ok()?)))
+        else {
+            return unknown("its driver is not in this Rave any more".to_owned());
+        };
+        let key = run.effect_key(step);
+        let child = row.and_then(|row| row.child.as_ref());
+        if !driver.end_leftovers(&key, child).await {
+            return unknown(
+                "Rave was killed while it ran, and what it left behind cannot be ended".to_owned(),
+            );
+        }
+        match run.class(step) {
+            Class::Read | Class::Idempotent | Class::Keyed => rerun,
+            Class::Probe => match driver.inspect(operation, &key).await {
+                Inspection::Happened(applied) => report(Outcome::Succeeded {
+                    facts: applied.facts,
+                }),
+                Inspection::DidNot => rerun,
+                Inspection::Unsure { why } => {
+                    unknown(format!("Rave was killed while it ran; {why}"))
+                }
+            },
+            Class::Once => unknown("Rave was killed while it ran".to_owned()),
+        }
+    }
+
+    async fn write_settled(self: &Arc<Self>, cell: &Arc<Cell>, step: &Step, event: Event) {
+        let closed = Write::EffectEnded {
+            run: cell.id.clone(),
+            step: step.id,
+            attempt: step.attempts,
+            at: event.at(),
+            outcome: "recovered".to_owned(),
+        };
+        loop {
+            let event = event.clone();
+            let turn = self
+                .drive(cell, |_| Ok(vec![event]), vec![closed.clone()])
+                .await;
+            match turn {
+                Err(TurnError::Store(error)) if !self.stopping.is_cancelled() => {
+                    tracing::error!(run.id = %cell.id, error = &error as &dyn std::error::Error, "recovery_not_written");
+                    self.pause(std::time::Duration::from_secs(1)).await;
+                }
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::error!(run.id = %cell.id, error = &error as &dyn std::error::Error, "recovery_failed");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes a request that was recorded but never answered through the gate, as its sender with
+    /// the roles of now. Secrets that came with it are lost and must be sent again.
+    async fn process_again(self: Arc<Self>, row: InboxRow) {
+        let rules = self.rules();
+        let Some(person) = rules.policy.person(&row.person) else {
+            tracing::warn!(request.id = %row.request, "requester_gone");
+            return;
+        };
+        let endpoint = if let rave_domain::request::Change::Run(request) = &row.change {
+            Some(if request.intents.len() == 1 {
+                "run"
+            } else {
+                "orchestrate"
+            })
+        } else {
+            None
+        };
+        let caller = Caller {
+            person: (*person).clone(),
+            account: row.account.clone(),
+            strength: row.strength,
+            address: None,
+            endpoint,
+        };
+        let id: Option<RunId> = row.run.clone();
+        let accepted = Accepted {
+            row,
+            caller,
+            secrets: BTreeMap::new(),
+            rules,
+        };
+        match self.process(accepted).await {
+            Ok(_) => tracing::info!(run.id = ?id, "request_resumed"),
+            Err(error) => tracing::warn!(code = %error.code, "request_refused_on_resume"),
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! Every text about runs and plans that people read, as pure functions.
+
+use rave_domain::people::Strength;
+use rave_domain::plan::{Class, Plan, PlannedStep, StepRole, Undo};
+use rave_domain::reply::{Block, Button, Press, Reply, StepLine, Tone};
+use rave_domain::run::{EndReason, Run, RunStatus, Step, StepStatus};
+use rave_domain::time::{Timestamp, between};
+
+use crate::api::RunSnapshot;
+
+/// Steps shown in a message; more are counted.
+const STEPS_SHOWN: usize = 40;
+
+/// Lines of output shown in a final message.
+const TAIL_LINES: usize = 12;
+
+/// What would happen, for `/rave plan` and dry runs.
+pub(crate) fn plan(plan: &Plan, approvers: &[Vec<String>]) -> Reply {
+    let mut reply = Reply::default().with(Block::Heading(format!(
+        "Plan of {}: nothing has been done.",
+        names(plan)
+    )));
+    reply = plan_blocks(reply, plan);
+    for (need, people) in plan.approvals.iter().zip(approvers) {
+        let who = if people.is_empty() {
+            "nobody may approve it at the moment".to_owned()
+        } else {
+            format!("{} may approve", people.join(", "))
+        };
+        reply = reply.with(Block::Text(format!(
+            "{} needs {}: {who}.",
+            need.intent,
+            approvals_phrase(need.required)
+        )));
+    }
+    reply
+}
+
+/// The parts of a plan that an approver must see: commands, blast radius, the way back, warnings.
+fn plan_blocks(mut reply: Reply, plan: &Plan) -> Reply {
+    let lines = (1_u32..)
+        .zip(&plan.steps)
+        .take(STEPS_SHOWN)
+        .map(|(number, step)| StepLine {
+            number,
+            title: step.operation.intent.to_string(),
+            state: format!("{} {}", step.operation.action, step.operation.target),
+            note: step_notes(plan, step),
+        })
+        .collect();
+    reply = reply.with(Block::Steps(lines));
+    if plan.steps.len() > STEPS_SHOWN {
+        reply = reply.with(Block::Text(format!(
+            "… and {} more steps.",
+            plan.steps.len() - STEPS_SHOWN
+        )));
+    }
+    let commands: Vec<String> = plan
+        .steps
+        .iter()
+        .take(STEPS_SHOWN)
+        .flat_map(|step| step.preview.commands.iter())
+        .map(|argv| argv.join(" "))
+        .collect();
+    if !commands.is_empty() {
+        reply = reply.with(Block::Code(commands.join("\n")));
+    }
+    let touched: Vec<String> = plan.blast_radius().into_iter().collect();
+    reply = reply.with(Block::Fields(vec![
+        ("Touches".to_owned(), touched.join(", ")),
+        ("Plan".to_owned(), plan.digest.short()),
+    ]));
+    let warnings: Vec<String> = plan
+        .steps
+        .iter()
+        .flat_map(|step| {
+            step.preview
+                .warnings
+                .iter()
+                .map(|warning| format!("{}: {warning}", step.operation.intent))
+        })
+        .collect();
+    if !warnings.is_empty() {
+        reply = reply.with(Block::List(warnings));
+    }
+    reply
+}
+
+fn step_notes(plan: &Plan, step: &PlannedStep) -> String {
+    let mut notes = Vec::new();
+    if step.role == StepRole::Dependency {
+        notes.push("a dependency".to_owned());
+    }
+    let after: Vec<String> = step
+        .needs
+        .iter()
+        .chain(&step.after)
+        .filter_map(|id| plan.step(*id))
+        .map(|before| before.operation.intent.to_string())
+        .collect();
+    if !after.is_empty() {
+        notes.push(format!("after {}", after.join(", ")));
+    }
+    notes.push(match &step.undo {
+        Undo::Own { summary, .. } => format!("undo: {summary}"),
+        Undo::Intent { operation, .. } => format!("undo: {}", operation.intent),
+        Undo::None if step.operation.class == Class::Read => "changes nothing".to_owned(),
+        Undo::None => "cannot be undone".to_owned(),
+    });
+    notes.join("; ")
+}
+
+/// A run as it stands: the one live message that a chat keeps about it.
+pub(crate) fn run(snapshot: &RunSnapshot, now: Timestamp) -> Reply {
+    let run = &snapshot.run;
+    let mut reply = Reply::default()
+        .about(run.id.clone())
+        .to_conversation()
+        .tone(tone(run))
+        .with(Block::Heading(headline(snapshot)));
+    reply = match run.status {
+        RunStatus::Planned | RunStatus::AwaitingApproval => awaiting(reply, run),
+        RunStatus::Queued
+        | RunStatus::Running
+        | RunStatus::Compensating
+        | RunStatus::Succeeded
+        | RunStatus::Failed
+        | RunStatus::Cancelled
+        | RunStatus::NeedsAttention => reply.with(Block::Steps(step_lines(run, now))),
+    };
+    if let Some(text) = explanation(run) {
+        reply = reply.with(Block::Text(text));
+    }
+    if let Some(tail) = failure_tail(run) {
+        reply = reply.with(Block::Code(tail));
+    }
+    let buttons = buttons(run);
+    if buttons.is_empty() {
+        reply
+    } else {
+        reply.with(Block::Buttons(buttons))
+    }
+}
+
+fn tone(run: &Run) -> Tone {
+    match run.status {
+        RunStatus::Succeeded => Tone::Good,
+        RunStatus::Failed => Tone::Bad,
+        RunStatus::Cancelled | RunStatus::NeedsAttention | RunStatus::Compensating => Tone::Warning,
+        RunStatus::Planned
+        | RunStatus::AwaitingApproval
+        | RunStatus::Queued
+        | RunStatus::Running => Tone::Neutral,
+    }
+}
+
+fn headline(snapshot: &RunSnapshot) -> String {
+    let run = &snapshot.run;
+    let what = names(&run.plan);
+    let who = &run.origin.person;
+    match run.status {
+        RunStatus::Planned | RunStatus::AwaitingApproval => {
+            format!("{}: {what}, asked for by {who}, awaits approval.", run.id)
+        }
+        RunStatus::Queued => match (snapshot.queue_position, &snapshot.hold) {
+            (Some(ahead), _) => format!(
+                "{}: {what} is queued behind {ahead} {} with the same lock.",
+                run.id,
+                if ahead == 1 { "run" } else { "runs" }
+            ),
+            (None, Some(hold)) => format!("{}: {what} is queued: {hold}.", run.id),
+            (None, None) => format!("{}: {what} is queued.", run.id),
+        },
+        RunStatus::Running => match &snapshot.hold {
+            Some(hold) => format!("{}: {what} waits: {hold}.", run.id),
+            None => format!("{}: {what} is running.", run.id),
+        },
+        RunStatus::Compensating => format!("{}: {what} is being undone.", run.id),
+        RunStatus::Succeeded => format!("{}: {what} succeeded.", run.id),
+        RunStatus::Failed => format!("{}: {what} failed.", run.id),
+        RunStatus::Cancelled => format!("{}: {what} was cancelled.", run.id),
+        RunStatus::NeedsAttention => format!("{}: {what} needs attention.", run.id),
+    }
+}
+
+fn awaiting(mut reply: Reply, run: &Run) -> Reply {
+    reply = plan_blocks(reply, &run.plan);
+    for (progress, need) in run.approval_progress().iter().zip(&run.plan.approvals) {
+        let roles: Vec<String> = need.from.iter().map(ToString::to_string).collect();
+        let from = if roles.is_empty() {
+            String::new()
+        } else {
+            format!(" of {}", roles.join(" or "))
+        };
+        let strength = match need.strength {
+            Strength::Token => String::new(),
+            Strength::Sealed | Strength::Signed | Strength::Totp => {
+                format!(" over a surface that is at least {}", need.strength)
+            }
+        };
+        let have: Vec<String> = progress
+            .approved_by
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let have = if have.is_empty() {
+            String::new()
+        } else {
+            format!("; {} approved", have.join(" and "))
+        };
+        reply = reply.with(Block::Text(format!(
+            "{} needs {}{from}{strength}, other than {}{have}.",
+            need.intent,
+            approvals_phrase(need.required),
+            run.origin.person
+        )));
+    }
+    reply
+}
+
+fn approvals_phrase(required: u32) -> String {
+    match required {
+        1 => "one approval".to_owned(),
+        n => format!("{n} approvals"),
+    }
+}
+
+/// The sentence that says why a run is as it is.
+pub(crate) fn explanation(run: &Run) -> Option<String> {
+    if run.status == RunStatus::NeedsAttention {
+        let steps: Vec<String> = run
+            .unknown_steps()
+            .map(|step| {
+                format!(
+                    "Look whether step {} ({}) took place, then say: /rave resolve {} {} happened, did-not or again.",
+                    step.id,
+                    run.title(step),
+                    run.id,
+                    step.id
+                )
+            })
+            .collect();
+        return Some(steps.join(" "));
+    }
+    let with_reason = |text: String, reason: &str| {
+        if reason.is_empty() {
+            format!("{text}.")
+        } else {
+            format!("{text}: {reason}")
+        }
+    };
+    match &run.reason {
+        Some(EndReason::Denied { by, reason }) => {
+            Some(with_reason(format!("{by} denied it"), reason))
+        }
+        Some(EndReason::ApprovalExpired) => Some("Nobody decided in time.".to_owned()),
+        Some(EndReason::StartExpired) => {
+            Some("It was approved, but could not start in time.".to_owned())
+        }
+        Some(EndReason::Voided { changes }) => Some(format!(
+            "The plan is no longer the one that was approved: {}. Nothing was done; ask again.",
+            changes.join("; ")
+        )),
+        Some(EndReason::Cancelled { by, reason }) => {
+            Some(with_reason(format!("{by} cancelled it"), reason))
+        }
+        Some(EndReason::LockBroken { lock, by }) => Some(format!("{by} broke its lock {lock}.")),
+        Some(EndReason::UndoFailed) => Some(
+            "The undo failed too: look at the target before anything else is done to it."
+                .to_owned(),
+        ),
+        None => None,
+    }
+}
+
+/// The end of what the failed step printed.
+fn failure_tail(run: &Run) -> Option<String> {
+    if !run.status.is_terminal() && run.status != RunStatus::NeedsAttention {
+        return None;
+    }
+    let step = run.steps.iter().find(|step| {
+        matches!(
+            step.status,
+            StepStatus::Failed(_) | StepStatus::Unknown { .. }
+        )
+    })?;
+    let lines: Vec<&str> = step.tail.lines().collect();
+    let from = lines.len().saturating_sub(TAIL_LINES);
+    let tail = lines.get(from..).unwrap_or_default().join("\n");
+    (!tail.trim().is_empty()).then_some(tail)
+}
+
+fn buttons(run: &Run) -> Vec<Button> {
+    let button = |label: &str, press| Button {
+        label: label.to_owned(),
+        press,
+        run: run.id.clone(),
+    };
+    match run.status {
+        RunStatus::Planned | RunStatus::AwaitingApproval => vec![
+            button("Approve", Press::Approve),
+            button("Deny", Press::Deny),
+            button("Cancel", Press::Cancel),
+        ],
+        RunStatus::Queued | RunStatus::Running => vec![button("Cancel", Press::Cancel)],
+        RunStatus::Failed | RunStatus::Cancelled => vec![
+            button("Retry", Press::Retry),
+            button("Show log", Press::ShowLog),
+        ],
+        RunStatus::Compensating | RunStatus::Succeeded | RunStatus::NeedsAttention => {
+            vec![button("Show log", Press::ShowLog)]
+        }
+    }
+}
+
+/// A run's steps, one line each.
+pub(crate) fn step_lines(run: &Run, now: Timestamp) -> Vec<StepLine> {
+    run.steps
+        .iter()
+        .take(STEPS_SHOWN)
+        .map(|step| StepLine {
+            number: step.id.0 + 1,
+            title: run.title(step),
+            state: step.status.as_str().to_owned(),
+            note: step_note(step, now),
+        })
+        .collect()
+}
+
+fn step_note(step: &Step, now: Timestamp) -> String {
+    let mut parts = Vec::new();
+    if let Some(started) = step.started_at {
+        let until = step.ended_at.unwrap_or(now);
+        parts.push(duration(started, until));
+    }
+    if step.attempts.0 > 1 {
+        parts.push(format!("attempt {}", step.attempts.0));
+    }
+    match &step.status {
+        StepStatus::Failed(failure) => parts.push(failure.message.clone()),
+        StepStatus::Unknown { why } => parts.push(why.clone()),
+        StepStatus::Pending { retry_at: Some(at) } => {
+            parts.push(format!("tried again in {}", duration(now, *at)));
+        }
+        StepStatus::Pending { retry_at: None }
+        | StepStatus::Claimed
+        | StepStatus::Running
+        | StepStatus::Succeeded
+        | StepStatus::Skipped
+        | StepStatus::Cancelled => {}
+    }
+    parts.join(", ")
+}
+
+/// A duration in words short enough for a list.
+pub(crate) fn duration(from: Timestamp, to: Timestamp) -> String {
+    let took = between(from, to);
+    let seconds = took.as_secs();
+    match seconds {
+        0 => format!("{} ms", took.as_millis()),
+        1..=9 => format!("{:.1} s", took.as_secs_f64()),
+        10..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
+    }
+}
+
+/// The intents of a plan, for a headline.
+pub(crate) fn names(plan: &Plan) -> String {
+    let names: Vec<&str> = plan
+        .requested
+        .iter()
+        .map(rave_domain::IntentName::as_str)
+        .collect();
+    match names.as_slice() {
+        [] => "nothing".to_owned(),
+        [one] => (*one).to_owned(),
+        [first, .., last] if names.len() > 4 => {
+            format!("{first}, {} more and {last}", names.len() - 2)
+        }
+        [init @ .., last] => format!("{} and {last}", init.join(", ")),
+    }
+}

@@ -1,0 +1,552 @@
+//! The action runner: claim → prepare → effect → result, with the ledger around it.
+//!
+//! By the time [`Shared::execute`] runs, the claim and its ledger row are durable. Every way out
+//! ends in exactly one `Reported` event, written with the closed ledger row in one commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rave_domain::ErrorCode;
+use rave_domain::ids::{Attempt, DriverName, RunId, StepId};
+use rave_domain::plan::{Class, Operation, Undo};
+use rave_domain::ports::driver::{
+    Applied, ChildGroup, Driver, DriverError, EffectContext, EffectSink, Inspection, OutputStream,
+};
+use rave_domain::ports::store::Write;
+use rave_domain::redact::Redactor;
+use rave_domain::run::{Event, Failure, Outcome, Run, Step};
+use rave_domain::time::between;
+use rave_domain::value::Value;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::journal::TurnError;
+use crate::output::{INLINE_BYTES, Output, inline_tail};
+use crate::shared::{Cell, Shared};
+
+/// Pause before a result that could not be written is written again.
+const WRITE_AGAIN: Duration = Duration::from_millis(500);
+
+/// One attempt under way.
+struct Attempting {
+    shared: Arc<Shared>,
+    cell: Arc<Cell>,
+    run: Arc<Run>,
+    step: StepId,
+    attempt: Attempt,
+    operation: Operation,
+    class: Class,
+    driver: Arc<dyn Driver>,
+    output: Arc<Output>,
+}
+
+/// Where a driver's facts go.
+struct Sink {
+    shared: Arc<Shared>,
+    run: RunId,
+    step: StepId,
+    attempt: Attempt,
+    output: Arc<Output>,
+}
+
+#[async_trait]
+impl EffectSink for Sink {
+    fn output(&self, stream: OutputStream, bytes: &[u8]) {
+        self.output.push(stream, bytes);
+    }
+
+    fn progress(&self, percent: u8, phrase: &str) {
+        self.output.progress(percent, phrase);
+    }
+
+    async fn child_started(&self, child: ChildGroup) {
+        let write = Write::EffectChild {
+            run: self.run.clone(),
+            step: self.step,
+            attempt: self.attempt,
+            child,
+        };
+        // The child carries the effect key in its environment too, so it is found even when this
+        // row cannot be written.
+        if let Err(error) = self.shared.store.commit(vec![write]).await {
+            tracing::warn!(run.id = %self.run, error = &error as &dyn std::error::Error, "child_not_recorded");
+        }
+        (self.shared.fail_point)("effect.child_started");
+    }
+}
+
+impl Shared {
+    /// Executes a claimed step in a task of its own.
+    pub(crate) fn execute(self: &Arc<Self>, cell: Arc<Cell>, step: StepId, attempt: Attempt) {
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let run = cell.current();
+            let Some(state) = run.step(step) else { return };
+            let Some(operation) = run.operation(state).cloned() else {
+                return;
+            };
+            let (outcome, output) = match shared.driver(&operation) {
+                Err(error) => (failed(error.code, error.message, Touched::No), None),
+                Ok(driver) => {
+                    let class = run.class(state);
+                    let secrets = shared.open_secrets(&run, &operation).await;
+                    match secrets {
+                        Err(why) => (failed(ErrorCode::Internal, why, Touched::No), None),
+                        Ok(secrets) => {
+                            let attempting = Attempting {
+                                output: Arc::new(Output::new(redactor(&secrets))),
+                                shared: Arc::clone(&shared),
+                                cell: Arc::clone(&cell),
+                                run: Arc::clone(&run),
+                                step,
+                                attempt,
+                                operation,
+                                class,
+                                driver,
+                            };
+                            let outcome = attempting.go(secrets).await;
+                            (outcome, Some(attempting.output))
+                        }
+                    }
+                }
+            };
+            (shared.fail_point)("effect.before_result");
+            shared.report(&cell, step, attempt, outcome, output).await;
+        });
+    }
+
+    /// Stops a step's effect; its report follows by itself. Harmless when repeated.
+    pub(crate) fn stop_effect(self: &Arc<Self>, run: &Arc<Run>, step: StepId) {
+        let Some(state) = run.step(step) else { return };
+        let Some(driver) = run
+            .operation(state)
+            .and_then(|operation| self.driver(operation).ok())
+        else {
+            return;
+        };
+        let key = run.effect_key(state);
+        self.tasks.spawn(async move { driver.cancel(&key).await });
+    }
+
+    /// Opens the values of an operation's secret fields.
+    async fn open_secrets(
+        &self,
+        run: &Run,
+        operation: &Operation,
+    ) -> Result<BTreeMap<String, SecretString>, String> {
+        let wanted: Vec<(&String, &str)> = operation
+            .fields
+            .iter()
+            .filter_map(|(field, value)| match value {
+                Value::Secret(secret) => Some((field, secret.param.as_str())),
+                Value::Text(_)
+                | Value::Int(_)
+                | Value::Bool(_)
+                | Value::List(_)
+                | Value::Map(_) => None,
+            })
+            .collect();
+        if wanted.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let sealed = self
+            .store
+            .secrets(&run.id)
+            .await
+            .map_err(|error| error.to_string())?;
+        wanted
+            .into_iter()
+            .map(|(field, param)| {
+                let value = sealed
+                    .get(param)
+                    .ok_or_else(|| format!("the secret {param} of this run is no longer kept"))?;
+                let opened = self
+                    .sealer
+                    .open(&run.id, param, value)
+                    .map_err(|error| error.to_string())?;
+                Ok((field.clone(), opened))
+            })
+            .collect()
+    }
+
+    /// Writes an attempt's result, as long as it takes: a result that is lost makes the outcome
+    /// unknown.
+    async fn report(
+        self: &Arc<Self>,
+        cell: &Arc<Cell>,
+        step: StepId,
+        attempt: Attempt,
+        outcome: Outcome,
+        output: Option<Arc<Output>>,
+    ) {
+        let (tail, chunk) = self.keep_output(output.as_deref()).await;
+        self.count(cell, step, &outcome);
+        loop {
+            let at = self.clock.now();
+            let event = Event::Reported {
+                at,
+                step,
+                attempt,
+                outcome: outcome.clone(),
+                tail: tail.clone(),
+                output: chunk.clone(),
+            };
+            let closed = Write::EffectEnded {
+                run: cell.id.clone(),
+                step,
+                attempt,
+                at,
+                outcome: word(&outcome).to_owned(),
+            };
+            match self.drive(cell, |_| Ok(vec![event]), vec![closed]).await {
+                Ok(_) => break,
+                Err(TurnError::Store(error)) => {
+                    tracing::error!(run.id = %cell.id, error = &error as &dyn std::error::Error, "result_not_written");
+                    tokio::time::sleep(WRITE_AGAIN).await;
+                }
+                Err(error @ (TurnError::Illegal(_) | TurnError::Refused(_))) => {
+                    tracing::error!(run.id = %cell.id, error = &error as &dyn std::error::Error, "result_does_not_fit");
+                    break;
+                }
+            }
+        }
+        cell.drop_live(step);
+    }
+
+    async fn keep_output(
+        &self,
+        output: Option<&Output>,
+    ) -> (String, Option<rave_domain::ports::store::ChunkRef>) {
+        let Some(output) = output else {
+            return (String::new(), None);
+        };
+        output.finish();
+        let text = output.text();
+        if text.len() <= INLINE_BYTES {
+            return (text, None);
+        }
+        let tail = inline_tail(&text);
+        match self.store.put_chunk(text.into()).await {
+            Ok(chunk) => (tail, Some(chunk)),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "output_not_kept");
+                (tail, None)
+            }
+        }
+    }
+
+    fn count(self: &Arc<Self>, cell: &Cell, id: StepId, outcome: &Outcome) {
+        let run = cell.current();
+        let Some(step) = run.step(id) else { return };
+        let Some(operation) = run.operation(step) else {
+            return;
+        };
+        let took = step
+            .claimed_at
+            .map_or(Duration::ZERO, |claimed| between(claimed, self.clock.now()));
+        let state = word(outcome);
+        self.metrics.step_ended(operation, state, took);
+        match outcome {
+            Outcome::Succeeded { .. } => {}
+            Outcome::Failed { failure, .. } => {
+                self.metrics.intent_failed(operation, "command_failed");
+                tracing::warn!(
+                    run.id = %run.id,
+                    intent = %operation.intent,
+                    code = %failure.code,
+                    error = %failure.message,
+                    "intent_failed"
+                );
+            }
+            Outcome::Stopped { .. } => self.metrics.intent_failed(operation, "cancelled"),
+            Outcome::Unknown { .. } => self.metrics.intent_failed(operation, "unknown"),
+        }
+        self.judge_driver(&operation.driver, outcome);
+    }
+
+    /// Feeds the driver's breaker; the run that opens it alerts once and arms the way back.
+    fn judge_driver(self: &Arc<Self>, driver: &DriverName, outcome: &Outcome) {
+        let Outcome::Failed { failure, .. } = outcome else {
+            self.breakers.succeeded(driver);
+            return;
+        };
+        if failure.code != ErrorCode::DriverUnavailable {
+            self.breakers.succeeded(driver);
+            return;
+        }
+        let now = self.clock.now();
+        if self
+            .breakers
+            .failed(driver, &failure.message, now)
+            .is_some()
+        {
+            self.driver_opened(driver, &failure.message);
+        }
+    }
+}
+
+fn redactor(secrets: &BTreeMap<String, SecretString>) -> Redactor {
+    Redactor::new(secrets.values().map(|secret| secret.expose_secret()))
+}
+
+/// Whether the world may have been touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Touched {
+    Yes,
+    No,
+}
+
+fn failed(code: ErrorCode, message: String, touched: Touched) -> Outcome {
+    Outcome::Failed {
+        failure: Failure { code, message },
+        may_pass: false,
+        touched: touched == Touched::Yes,
+    }
+}
+
+fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Succeeded { .. } => "succeeded",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Stopped { .. } => "cancelled",
+        Outcome::Unknown { .. } => "unknown",
+    }
+}
+
+impl Attempting {
+    async fn go(&self, secrets: BTreeMap<String, SecretString>) -> Outcome {
+        self.cell.set_live(self.step, Arc::clone(&self.output));
+        let Some(step) = self.run.step(self.step) else {
+            return failed(
+                ErrorCode::Internal,
+                "the step is gone".to_owned(),
+                Touched::No,
+            );
+        };
+        let context = EffectContext {
+            key: self.run.effect_key(step),
+            attempt: self.attempt,
+            epoch: self.shared.store.epoch(),
+            first_claimed: step.started_at.unwrap_or(self.run.created_at),
+            secrets,
+            sink: Arc::new(Sink {
+                shared: Arc::clone(&self.shared),
+                run: self.run.id.clone(),
+                step: self.step,
+                attempt: self.attempt,
+                output: Arc::clone(&self.output),
+            }),
+        };
+        if self.has_own_undo(step)
+            && let Err(outcome) = self.prepare(step, &context).await
+        {
+            return outcome;
+        }
+        (self.shared.fail_point)("effect.before");
+        let outcome = self.effect(step, &context).await;
+        (self.shared.fail_point)("effect.after");
+        outcome
+    }
+
+    fn has_own_undo(&self, step: &Step) -> bool {
+        step.undoes().is_none()
+            && self.run.plan.options.rollback_on_failure
+            && self
+                .run
+                .planned(step)
+                .is_some_and(|planned| matches!(planned.undo, Undo::Own { .. }))
+    }
+
+    /// Reads what the undo will need and makes it durable. A rerun keeps what the first try read:
+    /// what runs now may already be the new state.
+    async fn prepare(&self, step: &Step, context: &EffectContext) -> Result<(), Outcome> {
+        if step.prepared.is_some() {
+            return Ok(());
+        }
+        let read = tokio::time::timeout(
+            self.operation.timeout,
+            self.driver.prepare(&self.operation, context),
+        );
+        let undo = match read.await {
+            Ok(Ok(undo)) => undo,
+            Ok(Err(error)) => return Err(self.no_effect(error)),
+            Err(_) => {
+                return Err(failed(
+                    ErrorCode::StepTimeout,
+                    "reading what runs now took longer than the step may".to_owned(),
+                    Touched::No,
+                ));
+            }
+        };
+        let event = Event::Prepared {
+            at: self.shared.clock.now(),
+            step: self.step,
+            undo,
+        };
+        let written = self
+            .shared
+            .drive(&self.cell, |_| Ok(vec![event]), Vec::new())
+            .await;
+        written.map(|_| ()).map_err(|error| {
+            failed(
+                ErrorCode::StoreUnavailable,
+                format!("what the undo needs could not be recorded, so nothing was done: {error}"),
+                Touched::No,
+            )
+        })
+    }
+
+    /// An error before any effect.
+    fn no_effect(&self, error: DriverError) -> Outcome {
+        match error {
+            DriverError::Rejected { message, code } => failed(code, message, Touched::No),
+            DriverError::Transient { message, code } => Outcome::Failed {
+                failure: Failure { code, message },
+                may_pass: true,
+                touched: false,
+            },
+            DriverError::OutcomeUnknown { message } => Outcome::Failed {
+                failure: Failure {
+                    code: ErrorCode::OutcomeUnknown,
+                    message,
+                },
+                may_pass: true,
+                touched: false,
+            },
+        }
+    }
+
+    async fn effect(&self, step: &Step, context: &EffectContext) -> Outcome {
+        if self.cell.current().cancel.is_some() && step.undoes().is_none() {
+            return Outcome::Stopped { touched: false };
+        }
+        let driver = Arc::clone(&self.driver);
+        let operation = self.operation.clone();
+        let call = context.clone();
+        let undoes = step.undoes().map(|of| self.prepared_of(of));
+        // A task of its own, so that a driver that panics is an outcome and not the end of it all.
+        let mut task = tokio::spawn(async move {
+            match undoes {
+                Some(Some(prepared)) => driver.undo(&operation, &prepared, &call).await,
+                Some(None) | None => driver.apply(&operation, &call).await,
+            }
+        });
+        let ended = tokio::time::timeout(self.operation.timeout, &mut task).await;
+        match ended {
+            Ok(joined) => self.settled(flatten(joined), context).await,
+            Err(_) => {
+                self.driver.cancel(&context.key).await;
+                let grace = self.shared.settings.stop_grace;
+                let late = tokio::time::timeout(grace, &mut task).await;
+                task.abort();
+                self.timed_out(late.ok().map(flatten), context).await
+            }
+        }
+    }
+
+    /// What `prepare` recorded for the step that this one undoes, when the action's own undo is
+    /// used.
+    fn prepared_of(&self, of: StepId) -> Option<serde_json::Value> {
+        let undone = self.run.step(of)?;
+        let planned = self.run.plan.step(of)?;
+        match planned.undo {
+            Undo::Own { .. } => undone.prepared.clone(),
+            Undo::Intent { .. } | Undo::None => None,
+        }
+    }
+
+    fn stopping(&self) -> bool {
+        let run = self.cell.current();
+        let undo = run
+            .step(self.step)
+            .is_some_and(|step| step.undoes().is_some());
+        run.cancel.is_some() && !undo
+    }
+
+    async fn settled(
+        &self,
+        result: Result<Applied, DriverError>,
+        context: &EffectContext,
+    ) -> Outcome {
+        match result {
+            Ok(applied) => Outcome::Succeeded {
+                facts: applied.facts,
+            },
+            // A program that was told to stop says nothing about what it had done by then.
+            Err(error) if self.stopping() => self.lost(error.to_string(), context).await,
+            Err(DriverError::Rejected { message, code }) => failed(code, message, Touched::Yes),
+            Err(DriverError::Transient { message, code }) => Outcome::Failed {
+                failure: Failure { code, message },
+                may_pass: true,
+                touched: true,
+            },
+            Err(DriverError::OutcomeUnknown { message }) => self.lost(message, context).await,
+        }
+    }
+
+    async fn timed_out(
+        &self,
+        late: Option<Result<Applied, DriverError>>,
+        context: &EffectContext,
+    ) -> Outcome {
+        if let Some(Ok(applied)) = late {
+            return Outcome::Succeeded {
+                facts: applied.facts,
+            };
+        }
+        let seconds = self.operation.timeout.as_secs_f64();
+        let message = format!("it took longer than its timeout of {seconds} s and was stopped");
+        if late.is_none() && !self.driver.end_leftovers(&context.key, None).await {
+            return Outcome::Unknown {
+                why: format!("{message}, but something of it still runs"),
+            };
+        }
+        self.lost(message, context).await
+    }
+
+    /// An effect whose outcome the driver could not give: by class, run again, look, or ask.
+    async fn lost(&self, message: String, context: &EffectContext) -> Outcome {
+        let stopping = self.stopping();
+        match self.class {
+            _ if stopping && self.class.reruns() => Outcome::Stopped { touched: true },
+            Class::Read | Class::Idempotent | Class::Keyed => Outcome::Failed {
+                failure: Failure {
+                    code: ErrorCode::StepTimeout,
+                    message,
+                },
+                may_pass: true,
+                touched: true,
+            },
+            Class::Probe => match self.driver.inspect(&self.operation, &context.key).await {
+                Inspection::Happened(applied) => Outcome::Succeeded {
+                    facts: applied.facts,
+                },
+                Inspection::DidNot if stopping => Outcome::Stopped { touched: false },
+                Inspection::DidNot => Outcome::Failed {
+                    failure: Failure {
+                        code: ErrorCode::StepTimeout,
+                        message,
+                    },
+                    may_pass: true,
+                    touched: false,
+                },
+                Inspection::Unsure { why } => Outcome::Unknown {
+                    why: format!("{message}; {why}"),
+                },
+            },
+            Class::Once => Outcome::Unknown { why: message },
+        }
+    }
+}
+
+fn flatten(
+    joined: Result<Result<Applied, DriverError>, tokio::task::JoinError>,
+) -> Result<Applied, DriverError> {
+    joined.unwrap_or_else(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "driver_panicked");
+        Err(DriverError::OutcomeUnknown {
+            message: "the driver failed in the middle of it".to_owned(),
+        })
+    })
+}
