@@ -173,11 +173,16 @@ impl fmt::Display for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
+/// Nobody reads further in one file, and a hostile one must not make a long answer.
+const MOST_PER_FILE: usize = 100;
+
 /// Collects the mistakes of one file.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
     file: &'a str,
     found: Vec<Diagnostic>,
+    /// Mistakes beyond [`MOST_PER_FILE`].
+    more: usize,
 }
 
 impl<'a> Report<'a> {
@@ -185,6 +190,7 @@ impl<'a> Report<'a> {
         Self {
             file,
             found: Vec::new(),
+            more: 0,
         }
     }
 
@@ -221,6 +227,10 @@ impl<'a> Report<'a> {
         message: String,
         hint: Option<String>,
     ) {
+        if self.is_full() && severity == Severity::Error && self.has_errors() {
+            self.more += 1;
+            return;
+        }
         self.found.push(Diagnostic {
             file: self.file.to_owned(),
             at,
@@ -237,7 +247,19 @@ impl<'a> Report<'a> {
             .any(|found| found.severity == Severity::Error)
     }
 
-    pub(crate) fn into_found(self) -> Vec<Diagnostic> {
+    /// Whether more mistakes are only counted, so that looking for hints is wasted.
+    pub(crate) fn is_full(&self) -> bool {
+        self.found.len() >= MOST_PER_FILE
+    }
+
+    pub(crate) fn into_found(mut self) -> Vec<Diagnostic> {
+        if let (Some(last), more @ 1..) = (self.found.last().cloned(), self.more) {
+            self.found.push(Diagnostic {
+                message: format!("and {more} more mistakes in this file"),
+                hint: None,
+                ..last
+            });
+        }
         self.found
     }
 }

@@ -6,6 +6,8 @@
 //! file, aliases, and tags. Files without aliases cannot blow up, and files without tags mean the
 //! same to every reader.
 
+use std::collections::BTreeMap;
+
 use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Span};
 
 use crate::diagnostic::{Code, Position, Report};
@@ -22,11 +24,8 @@ pub(crate) struct Node {
 pub(crate) enum Kind {
     /// Nothing, `~` or `null`.
     Null,
-    /// Text as written; `plain` when it stood without quotes.
-    Scalar {
-        text: String,
-        plain: bool,
-    },
+    /// Text as written, without its quotes.
+    Scalar(String),
     List(Vec<Node>),
     /// In file order; a repeated key with the same value is kept once.
     Map(Vec<Entry>),
@@ -45,7 +44,7 @@ impl Node {
     pub(crate) fn shape(&self) -> &'static str {
         match self.kind {
             Kind::Null => "nothing",
-            Kind::Scalar { .. } => "a single value",
+            Kind::Scalar(_) => "a single value",
             Kind::List(_) => "a list",
             Kind::Map(_) => "a map",
         }
@@ -58,7 +57,7 @@ impl Node {
     /// The text of a scalar as written.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Scalar { text, .. } => Some(text),
+            Kind::Scalar(text) => Some(text),
             Kind::Null | Kind::List(_) | Kind::Map(_) => None,
         }
     }
@@ -66,14 +65,14 @@ impl Node {
     pub(crate) fn list(&self) -> Option<&[Self]> {
         match &self.kind {
             Kind::List(items) => Some(items),
-            Kind::Null | Kind::Scalar { .. } | Kind::Map(_) => None,
+            Kind::Null | Kind::Scalar(_) | Kind::Map(_) => None,
         }
     }
 
     pub(crate) fn map(&self) -> Option<&[Entry]> {
         match &self.kind {
             Kind::Map(entries) => Some(entries),
-            Kind::Null | Kind::Scalar { .. } | Kind::List(_) => None,
+            Kind::Null | Kind::Scalar(_) | Kind::List(_) => None,
         }
     }
 
@@ -81,15 +80,17 @@ impl Node {
     fn same(&self, other: &Self) -> bool {
         match (&self.kind, &other.kind) {
             (Kind::Null, Kind::Null) => true,
-            (Kind::Scalar { text: a, .. }, Kind::Scalar { text: b, .. }) => a == b,
+            (Kind::Scalar(a), Kind::Scalar(b)) => a == b,
             (Kind::List(a), Kind::List(b)) => {
                 a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b))
             }
             (Kind::Map(a), Kind::Map(b)) => {
                 a.len() == b.len()
-                    && a.iter().zip(b).all(|(a, b)| a.key == b.key && a.value.same(&b.value))
+                    && a.iter()
+                        .zip(b)
+                        .all(|(a, b)| a.key == b.key && a.value.same(&b.value))
             }
-            (Kind::Null | Kind::Scalar { .. } | Kind::List(_) | Kind::Map(_), _) => false,
+            (Kind::Null | Kind::Scalar(_) | Kind::List(_) | Kind::Map(_), _) => false,
         }
     }
 }
@@ -100,7 +101,7 @@ pub(crate) fn parse(text: &str, report: &mut Report<'_>) -> Option<Node> {
     for next in Parser::new_from_str(text) {
         match next {
             Ok((event, span)) => {
-                if !tree.take(event, &span, report) {
+                if !tree.take(&event, &span, report) {
                     return None;
                 }
             }
@@ -127,7 +128,17 @@ fn place(marker: &granit_parser::Marker) -> Position {
 /// A collection whose end has not come yet.
 enum Open {
     List(Position, Vec<Node>),
-    Map(Position, Vec<Entry>, Option<(String, Position)>),
+    Map(Position, OpenMap),
+}
+
+/// A map in the making.
+#[derive(Default)]
+struct OpenMap {
+    entries: Vec<Entry>,
+    /// Where a key stands in `entries`.
+    index: BTreeMap<String, usize>,
+    /// The key whose value comes next.
+    key: Option<(String, Position)>,
 }
 
 /// Builds the tree from events without recursion.
@@ -139,13 +150,16 @@ struct Tree {
 
 impl Tree {
     /// False when nothing sensible can follow.
-    fn take(&mut self, event: Event<'_>, span: &Span, report: &mut Report<'_>) -> bool {
+    fn take(&mut self, event: &Event<'_>, span: &Span, report: &mut Report<'_>) -> bool {
         let at = place(&span.start);
         if let Some(tag) = event.tag() {
             report.error_with_hint(
                 at,
                 Code::Syntax,
-                format!("the tag `{}` has no meaning in an intent file", tag.original()),
+                format!(
+                    "the tag `{}` has no meaning in an intent file",
+                    tag.original()
+                ),
                 "leave it out",
             );
             return false;
@@ -161,22 +175,42 @@ impl Tree {
         }
         if let Some((text, style)) = event.scalar() {
             let plain = style == ScalarStyle::Plain;
-            return self.value(Node { at, kind: scalar(text, plain) }, report);
+            return self.value(
+                Node {
+                    at,
+                    kind: scalar(text, plain),
+                },
+                report,
+            );
         }
         match event {
             Event::DocumentStart(..) => self.documents.push((at, None)),
             Event::SequenceStart(..) => self.open.push(Open::List(at, Vec::new())),
-            Event::MappingStart(..) => self.open.push(Open::Map(at, Vec::new(), None)),
+            Event::MappingStart(..) => self.open.push(Open::Map(at, OpenMap::default())),
             Event::SequenceEnd | Event::MappingEnd => {
                 let node = match self.open.pop() {
-                    Some(Open::List(at, items)) => Node { at, kind: Kind::List(items) },
-                    Some(Open::Map(at, entries, _)) => Node { at, kind: Kind::Map(entries) },
+                    Some(Open::List(at, items)) => Node {
+                        at,
+                        kind: Kind::List(items),
+                    },
+                    Some(Open::Map(at, map)) => Node {
+                        at,
+                        kind: Kind::Map(map.entries),
+                    },
                     None => return true,
                 };
                 return self.value(node, report);
             }
-            // Stream marks and comments carry no data; the rest was handled above.
-            _ => {}
+            // Stream marks and comments carry no data; scalars and aliases were handled above.
+            Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentEnd
+            | Event::Comment(..)
+            | Event::Anchor(..)
+            | Event::Alias(_)
+            | Event::UnresolvedAlias(_)
+            | Event::Scalar(..)
+            | _ => {}
         }
         true
     }
@@ -189,10 +223,10 @@ impl Tree {
                 }
             }
             Some(Open::List(_, items)) => items.push(node),
-            Some(Open::Map(_, entries, key)) => match key.take() {
-                Some((name, key_at)) => add(entries, name, key_at, node, report),
+            Some(Open::Map(_, map)) => match map.key.take() {
+                Some((name, key_at)) => map.add(name, key_at, node, report),
                 None => match node.text() {
-                    Some(text) => *key = Some((text.to_owned(), node.at)),
+                    Some(text) => map.key = Some((text.to_owned(), node.at)),
                     None => {
                         report.error(
                             node.at,
@@ -209,10 +243,11 @@ impl Tree {
 
     /// The only document that holds something.
     fn finish(self, report: &mut Report<'_>) -> Option<Node> {
-        let mut full = self
-            .documents
-            .into_iter()
-            .filter_map(|(at, content)| content.filter(|node| !node.is_null()).map(|node| (at, node)));
+        let mut full = self.documents.into_iter().filter_map(|(at, content)| {
+            content
+                .filter(|node| !node.is_null())
+                .map(|node| (at, node))
+        });
         let first = full.next();
         if let Some((at, _)) = full.next() {
             let count = 2 + full.count();
@@ -228,17 +263,28 @@ impl Tree {
     }
 }
 
-/// Linear for the sizes of one map; a file is at most [`crate::source::MAX_FILE_BYTES`] long.
-fn add(entries: &mut Vec<Entry>, key: String, key_at: Position, value: Node, report: &mut Report<'_>) {
-    match entries.iter().find(|entry| entry.key == key) {
-        None => entries.push(Entry { key, key_at, value }),
-        Some(before) if before.value.same(&value) => {}
-        Some(before) => report.error_with_hint(
-            key_at,
-            Code::Duplicate,
-            format!("`{key}` stands here again with another value"),
-            format!("the first is in line {}; keep one of them", before.key_at.line),
-        ),
+impl OpenMap {
+    fn add(&mut self, key: String, key_at: Position, value: Node, report: &mut Report<'_>) {
+        match self
+            .index
+            .get(&key)
+            .and_then(|index| self.entries.get(*index))
+        {
+            None => {
+                self.index.insert(key.clone(), self.entries.len());
+                self.entries.push(Entry { key, key_at, value });
+            }
+            Some(before) if before.value.same(&value) => {}
+            Some(before) => report.error_with_hint(
+                key_at,
+                Code::Duplicate,
+                format!("`{key}` stands here again with another value"),
+                format!(
+                    "the first is in line {}; keep one of them",
+                    before.key_at.line
+                ),
+            ),
+        }
     }
 }
 
@@ -246,10 +292,7 @@ fn scalar(text: &str, plain: bool) -> Kind {
     if plain && matches!(text, "" | "~" | "null" | "Null" | "NULL") {
         return Kind::Null;
     }
-    Kind::Scalar {
-        text: text.to_owned(),
-        plain,
-    }
+    Kind::Scalar(text.to_owned())
 }
 
 /// The text of the comment on the first line, which the seed uses as a description.
@@ -272,17 +315,17 @@ mod tests {
     #[test]
     fn a_repeated_key_must_agree_with_itself() {
         assert_eq!(errors("a: [1, {b: c}]\nb: 2\na: [1, {b: c}]\n"), "");
-        insta::assert_snapshot!(errors("a: 1\nb: 2\na: 3\n"), @"");
+        insta::assert_snapshot!(errors("a: 1\nb: 2\na: 3\n"), @"x.yaml:3:1: `a` stands here again with another value; the first is in line 1; keep one of them");
     }
 
     #[test]
     fn what_intent_files_do_without_is_refused_with_its_place() {
-        insta::assert_snapshot!(errors("a: &x 1\nb: *x\n"), @"");
-        insta::assert_snapshot!(errors("a: !!str 1\n"), @"");
-        insta::assert_snapshot!(errors("a: 1\n---\nb: 2\n---\nc: 3\n"), @"");
-        insta::assert_snapshot!(errors("a: [1\nb: 2\n"), @"");
-        insta::assert_snapshot!(errors("? [a]\n: 1\n"), @"");
-        insta::assert_snapshot!(errors("a: 1\n\tb: 2\n"), @"");
+        insta::assert_snapshot!(errors("a: &x 1\nb: *x\n"), @"x.yaml:2:4: aliases (`*name`) are not part of intent files; write the value out");
+        insta::assert_snapshot!(errors("a: !!str 1\n"), @"x.yaml:1:10: the tag `!!str` has no meaning in an intent file; leave it out");
+        insta::assert_snapshot!(errors("a: 1\n---\nb: 2\n---\nc: 3\n"), @"x.yaml:2:1: this file holds 3 documents and the second starts here; one file is one intent; move each document into a file of its own, named after what it does, and list the others in `depends_on` of the one that needs them");
+        insta::assert_snapshot!(errors("a: [1\nb: 2\n"), @"x.yaml:2:2: this is not YAML: illegal placement of ':' indicator");
+        insta::assert_snapshot!(errors("? [a]\n: 1\n"), @"x.yaml:1:3: a key is a word, not a list");
+        insta::assert_snapshot!(errors("a: 1\n\tb: 2\n"), @"x.yaml:1:4: this is not YAML: while scanning a plain scalar, found a tab");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The files a catalog is made of. Reading a directory is the only IO of this crate.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rave_domain::IntentName;
@@ -54,9 +55,13 @@ impl SourceFile {
             .strip_suffix(".yaml")
             .or_else(|| self.inside.strip_suffix(".yml"))
             .ok_or_else(|| "an intent file ends in .yaml or .yml".to_owned())?;
-        IntentName::new(stem.replace('/', ".")).map_err(|_| {
-            format!("`{stem}` cannot be the name of an intent: letters, digits, `_` and `-` in each folder and file name")
-        })
+        // A name that starts with a dash would be taken for an option.
+        IntentName::new(stem.replace('/', "."))
+            .ok()
+            .filter(|name| !name.as_str().starts_with('-'))
+            .ok_or_else(|| {
+                format!("`{stem}` cannot be the name of an intent: letters, digits, `_` and `-` in each folder and file name")
+            })
     }
 }
 
@@ -99,7 +104,7 @@ pub fn read_dir(root: &Path) -> Result<Vec<SourceFile>, Diagnostics> {
 pub fn read_file(path: &Path) -> Result<Option<SourceFile>, Diagnostics> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(SourceFile::other(path.display().to_string(), text))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Diagnostics::new(vec![unreadable(path, &error)])),
     }
 }
@@ -137,12 +142,16 @@ fn read(root: &Path, path: &Path, files: &mut Vec<SourceFile>, wrong: &mut Vec<D
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
-    let reason = match error.kind() {
-        std::io::ErrorKind::NotFound => "does not exist".to_owned(),
-        std::io::ErrorKind::InvalidData => "is not UTF-8 text".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "may not be read by this user".to_owned(),
-        _ => format!("cannot be read: {error}"),
-    };
+    let known = [
+        (ErrorKind::NotFound, "does not exist"),
+        (ErrorKind::InvalidData, "is not UTF-8 text"),
+        (ErrorKind::PermissionDenied, "may not be read by this user"),
+    ];
+    let reason = known.iter().find(|(kind, _)| *kind == error.kind());
+    let reason = reason.map_or_else(
+        || format!("cannot be read: {error}"),
+        |(_, reason)| (*reason).to_owned(),
+    );
     Diagnostic {
         file: path.display().to_string(),
         at: Position::START,
@@ -161,7 +170,13 @@ mod tests {
     fn folders_become_dots_and_only_yaml_is_read() {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("vm/.hidden")).unwrap();
-        for name in ["vm/start.yaml", "b.yml", "README.md", ".x.yaml", "vm/.hidden/y.yaml"] {
+        for name in [
+            "vm/start.yaml",
+            "b.yml",
+            "README.md",
+            ".x.yaml",
+            "vm/.hidden/y.yaml",
+        ] {
             fs::write(root.path().join(name), "action: x\n").unwrap();
         }
         let files = read_dir(root.path()).unwrap();

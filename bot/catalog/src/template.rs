@@ -114,7 +114,9 @@ pub(crate) fn pieces(text: &str) -> Result<Vec<Piece>, Malformed> {
 /// Names that a command line can say: a letter, then letters, digits, `_` and `-`.
 pub(crate) fn is_param_name(text: &str) -> bool {
     let mut bytes = text.bytes();
-    bytes.next().is_some_and(|first| first.is_ascii_alphabetic())
+    bytes
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic())
         && text.len() <= 64
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
@@ -144,7 +146,10 @@ mod tests {
         );
         assert_eq!(pieces("").unwrap(), []);
         assert_eq!(pieces("a {{ b"), Err(Malformed::Open));
-        assert_eq!(pieces("{{ a | b }}"), Err(Malformed::NotAName("a | b".to_owned())));
+        assert_eq!(
+            pieces("{{ a | b }}"),
+            Err(Malformed::NotAName("a | b".to_owned()))
+        );
         assert_eq!(pieces("{{}}"), Err(Malformed::NotAName(String::new())));
     }
 
