@@ -14,6 +14,7 @@ mod backup;
 mod config;
 mod docker;
 mod fields;
+mod interrupted;
 mod plex;
 mod process;
 mod rsync;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use rave_domain::ErrorCode;
 use rave_domain::ports::driver::DriverError;
@@ -131,16 +132,16 @@ impl Snapshot {
     }
 }
 
-/// Reads what runs of the stack of a compose file. Compose itself lists the containers, so the
-/// project is the one that it derives, also for stacks that people started by hand.
+/// The containers of the stack of a compose file. Compose itself lists them, so the project is
+/// the one that it derives, also for stacks that people started by hand.
 ///
 /// # Errors
 /// As for the commands: Docker does not answer, the compose file is wrong.
-pub(crate) async fn take(
+pub(crate) async fn containers(
     docker: &Docker,
     look: Look<'_>,
     file: &Path,
-) -> Result<Snapshot, DriverError> {
+) -> Result<Vec<Container>, DriverError> {
     let compose = docker.compose(look).await?;
     let file = file.to_string_lossy();
     let list =
@@ -155,7 +156,19 @@ pub(crate) async fn take(
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .collect();
-    let containers: Vec<Container> = inspect(docker, look, "container", &ids).await?;
+    inspect(docker, look, "container", &ids).await
+}
+
+/// Reads what runs of the stack of a compose file.
+///
+/// # Errors
+/// As for [`containers`].
+pub(crate) async fn take(
+    docker: &Docker,
+    look: Look<'_>,
+    file: &Path,
+) -> Result<Snapshot, DriverError> {
+    let containers = containers(docker, look, file).await?;
     let images: BTreeSet<&str> = containers.iter().map(|it| it.image.as_str()).collect();
     let images: Vec<&str> = images.into_iter().collect();
     let images: Vec<Image> = inspect(docker, look, "image", &images).await?;
@@ -199,9 +212,14 @@ async fn inspect<T: serde::de::DeserializeOwned>(
     })
 }
 
+/// What `docker container inspect` says of a container, as far as it matters here.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Container {
+pub(crate) struct Container {
+    /// The whole id.
+    pub(crate) id: String,
+    /// With a leading slash, as the engine keeps it.
+    name: String,
     image: String,
     config: ContainerConfig,
     state: ContainerState,
@@ -212,6 +230,8 @@ struct Container {
 struct ContainerConfig {
     image: String,
     labels: Option<BTreeMap<String, String>>,
+    /// In seconds; negative for ever.
+    stop_timeout: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -239,8 +259,19 @@ impl Container {
         (!one_off).then_some(service.as_str())
     }
 
+    /// Its name without the slash.
+    pub(crate) fn plain_name(&self) -> &str {
+        self.name.trim_start_matches('/')
+    }
+
+    /// How long it may take to stop, where that is configured.
+    pub(crate) fn stop_grace(&self) -> Option<Duration> {
+        let seconds = self.config.stop_timeout?;
+        Some(u64::try_from(seconds).map_or(Duration::MAX / 2, Duration::from_secs))
+    }
+
     /// A container that restarts over and over is one that somebody wants to run.
-    fn runs(&self) -> bool {
+    pub(crate) fn runs(&self) -> bool {
         matches!(
             self.state.status.as_str(),
             "running" | "paused" | "restarting"
@@ -415,7 +446,7 @@ mod tests {
     fn containers_are_grouped_by_service_with_digest_and_tag() {
         let container = |service: &str, image: &str, status: &str, one_off: &str| -> Container {
             serde_json::from_value(serde_json::json!({
-                "Image": image,
+                "Id": "c", "Name": "/c", "Image": image,
                 "State": {"Status": status},
                 "Config": {"Image": "h:5000/app", "Labels": {
                     "com.docker.compose.service": service,

@@ -15,6 +15,7 @@ use rave_domain::{ActionName, Digest, DriverName, EffectKey, ErrorCode, InvalidI
 use crate::config::ComposeConfig;
 use crate::docker::{Docker, Look, compose_file_there};
 use crate::fields::{MAX_REPLICAS, compose_file, int, missing, name, rejected, spec};
+use crate::interrupted;
 use crate::process::{Flight, Processes};
 use crate::snapshot::{self, Snapshot};
 use crate::undo;
@@ -407,7 +408,9 @@ impl Driver for Compose {
         let work = self.parse(operation)?;
         compose_file_there(&work.file, &work.stack).await?;
         let flight = self.processes.begin(&context.key);
-        let compose = self.docker.compose(self.look(&flight)).await?;
+        let look = self.look(&flight);
+        interrupted::repair(&self.docker, &flight, look, context, &work.file).await?;
+        let compose = self.docker.compose(look).await?;
         for argv in work.commands(&compose.argv) {
             let (percent, phrase) = if argv.iter().any(|word| word == "pull") {
                 (10, "pulling images")

@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use crate::docker::{ComposeProgram, Docker, Generation, Look};
 use crate::fields::rejected;
+use crate::interrupted;
 use crate::process::{Flight, Invocation};
 use crate::snapshot::{self, ServiceState, Snapshot, WayBack};
 
@@ -48,6 +49,8 @@ impl Back<'_> {
     /// when a command failed or something differs afterwards.
     pub(crate) async fn go(&self, before: &Snapshot) -> Result<(), DriverError> {
         self.context.sink.progress(10, "looking at what runs");
+        interrupted::settle(self.docker, self.flight, self.look, self.file).await?;
+        interrupted::repair(self.docker, self.flight, self.look, self.context, self.file).await?;
         let now = self.observe().await?;
         self.restore_tags(before).await?;
         let way = before.way_back_from(&now);

@@ -174,7 +174,7 @@ async fn a_plan_lists_services_and_what_it_would_reset() {
     let directory = tempfile::tempdir().unwrap();
     write_stack(directory.path());
     let container = |service: &str| {
-        json!({"Image": "sha256:a", "State": {"Status": "running"}, "Config": {
+        json!({"Id": "c", "Name": "/c", "Image": "sha256:a", "State": {"Status": "running"}, "Config": {
             "Image": "app", "Labels": {"com.docker.compose.service": service}}})
     };
     let containers = json!([container("web"), container("web"), container("api")]);
@@ -246,6 +246,7 @@ async fn a_failing_pull_stops_before_up() {
     write_stack(directory.path());
     let docker = "case \"$*\" in
             'compose version') echo 'Docker Compose version v2';;
+            *'ps -a -q') ;;
             *pull) echo 'pulling'; echo 'manifest unknown' >&2; exit 18;;
             *) echo \"ran $*\";;
         esac";

@@ -1,0 +1,670 @@
+//! The compose and backup drivers against a real Docker Engine, both generations of Compose and a
+//! real registry, all started by `tests/services/up`. A missing service is a failure.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail the test"
+)]
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use rave_compose::{Backups, Compose, ComposeConfig};
+use rave_domain::plan::{Class, Operation, Retry};
+use rave_domain::ports::driver::{
+    ChildGroup, Driver, DriverError, EffectContext, EffectSink, OutputStream,
+};
+use rave_domain::value::{Value, Values};
+use rave_domain::{
+    ActionName, Attempt, DriverName, EffectKey, Epoch, ErrorCode, IntentName, RunId, StepId, Target,
+};
+
+/// Generous, because several helpers share the machine; nothing waits that long when it works.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What `tests/services/up` wrote, as the environment of children and drivers.
+fn environment() -> BTreeMap<OsString, OsString> {
+    let mut all: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+    let directory = all
+        .get(&OsString::from("RAVE_SERVICES_DIR"))
+        .map_or_else(|| PathBuf::from("/tmp/rave-services"), PathBuf::from);
+    let file = directory.join("env");
+    let text = std::fs::read_to_string(&file)
+        .unwrap_or_else(|error| panic!("{}: {error}; run tests/services/up", file.display()));
+    for line in text.lines() {
+        if let Some((name, value)) = line
+            .strip_prefix("export ")
+            .and_then(|it| it.split_once('='))
+        {
+            all.insert(name.into(), value.into());
+        }
+        for name in line
+            .strip_prefix("unset ")
+            .into_iter()
+            .flat_map(str::split_whitespace)
+        {
+            all.remove(&OsString::from(name));
+        }
+    }
+    all
+}
+
+/// Remembers what it was told.
+#[derive(Default)]
+struct Sink {
+    text: Mutex<String>,
+    groups: Mutex<Vec<ChildGroup>>,
+}
+
+#[async_trait]
+impl EffectSink for Sink {
+    fn output(&self, _stream: OutputStream, bytes: &[u8]) {
+        self.text
+            .lock()
+            .unwrap()
+            .push_str(&String::from_utf8_lossy(bytes));
+    }
+
+    fn progress(&self, _percent: u8, _phrase: &str) {}
+
+    async fn child_started(&self, child: ChildGroup) {
+        self.groups.lock().unwrap().push(child);
+    }
+}
+
+fn context(run: &str) -> (EffectContext, Arc<Sink>) {
+    let sink = Arc::new(Sink::default());
+    let context = EffectContext {
+        key: EffectKey::new(&RunId::new(format!("run_{run}")).unwrap(), StepId(0), 0),
+        attempt: Attempt(1),
+        epoch: Epoch(1),
+        first_claimed: "2025-03-09T04:05:06Z".parse().unwrap(),
+        secrets: BTreeMap::new(),
+        sink: Arc::clone(&sink) as Arc<dyn EffectSink>,
+    };
+    (context, sink)
+}
+
+async fn wait_for(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited too long for: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Generation {
+    One,
+    Two,
+}
+
+/// A stack in a directory of its own, with an image repository of its own whose tag `latest`
+/// moves. Its project's name is what Compose derives from the directory.
+struct World {
+    name: String,
+    directory: tempfile::TempDir,
+    environment: BTreeMap<OsString, OsString>,
+    registry: String,
+    compose: Vec<String>,
+    driver: Compose,
+}
+
+impl World {
+    fn new(test: &str, generation: Generation) -> Self {
+        let environment = environment();
+        let text = |name: &str| {
+            environment[&OsString::from(name)]
+                .to_str()
+                .unwrap()
+                .to_owned()
+        };
+        let (suffix, compose) = match generation {
+            Generation::One => ("one", vec![text("RAVE_TEST_COMPOSE_V1")]),
+            Generation::Two => ("two", vec!["docker".to_owned(), "compose".to_owned()]),
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let config = ComposeConfig {
+            compose: compose.clone(),
+            stacks_dir: directory.path().to_owned(),
+            stop_grace: Duration::from_secs(3),
+            ..ComposeConfig::default()
+        };
+        let name = format!("{test}{suffix}{}", std::process::id());
+        std::fs::create_dir(directory.path().join(&name)).unwrap();
+        Self {
+            registry: text("RAVE_TEST_REGISTRY"),
+            driver: Compose::new(config, environment.clone()).unwrap(),
+            name,
+            directory,
+            environment,
+            compose,
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join(&self.name)
+    }
+
+    /// Runs a program in the stack's directory, as a person would; what it printed.
+    async fn run(&self, argv: &[&str]) -> String {
+        let ended = tokio::process::Command::new(argv[0])
+            .args(&argv[1..])
+            .current_dir(self.path())
+            .env_clear()
+            .envs(&self.environment)
+            .output()
+            .await
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{argv:?}: {stderr}");
+        String::from_utf8(ended.stdout).unwrap().trim().to_owned()
+    }
+
+    async fn compose(&self, words: &[&str]) -> String {
+        let argv: Vec<&str> = self.compose.iter().map(String::as_str).collect();
+        self.run(&[&argv, words].concat()).await
+    }
+
+    fn write(&self, services: &serde_json::Value) {
+        let text = serde_json::json!({ "services": services }).to_string();
+        std::fs::write(self.path().join("docker-compose.yml"), text).unwrap();
+    }
+
+    fn image(&self, name: &str) -> String {
+        format!("{}/rave/{name}", self.registry)
+    }
+
+    /// The reference whose tag moves.
+    fn moving(&self) -> String {
+        format!("{}/compose-real/{}:latest", self.registry, self.name)
+    }
+
+    /// Moves the tag in the registry; the local tag stays, or moves too.
+    async fn publish(&self, release: &str) {
+        let (image, moving) = (self.image(&format!("app:{release}")), self.moving());
+        let local = self
+            .run(&["docker", "images", "-q", "--no-trunc", &moving])
+            .await;
+        self.run(&["docker", "pull", "-q", &image]).await;
+        self.run(&["docker", "tag", &image, &moving]).await;
+        self.run(&["docker", "push", "-q", &moving]).await;
+        if !local.is_empty() {
+            self.run(&["docker", "tag", &local, &moving]).await;
+        }
+    }
+
+    async fn id_of(&self, image: &str) -> String {
+        let format = "{{.Id}}";
+        self.run(&["docker", "image", "inspect", "--format", format, image])
+            .await
+    }
+
+    /// The containers of a service: state, image id and container id of each.
+    async fn containers(&self, service: &str) -> Vec<(String, String, String)> {
+        let project = format!("label=com.docker.compose.project={}", self.name);
+        let service = format!("label=com.docker.compose.service={service}");
+        let mut list = vec![
+            "docker", "ps", "-aq", "--filter", &project, "--filter", &service,
+        ];
+        let ids = self.run(&list).await;
+        list = vec![
+            "docker",
+            "inspect",
+            "--format",
+            "{{.State.Status}} {{.Image}} {{.Id}}",
+        ];
+        list.extend(ids.lines());
+        if ids.is_empty() {
+            return Vec::new();
+        }
+        let described = self.run(&list).await;
+        let mut words = described.split_whitespace().map(str::to_owned);
+        let mut found = Vec::new();
+        while let (Some(state), Some(image), Some(id)) = (words.next(), words.next(), words.next())
+        {
+            found.push((state, image, id));
+        }
+        found
+    }
+
+    /// `running sha256:…` of each container of a service.
+    async fn states(&self, service: &str) -> Vec<(String, String)> {
+        let all = self.containers(service).await;
+        all.into_iter()
+            .map(|(state, image, _)| (state, image))
+            .collect()
+    }
+
+    fn operation(&self, action: &str, more: &[(&str, Value)]) -> Operation {
+        let stack = ("stack", Value::Text(self.name.clone()));
+        let fields = std::iter::once(&stack).chain(more);
+        operation(
+            action,
+            fields
+                .map(|(name, it)| ((*name).to_owned(), it.clone()))
+                .collect(),
+        )
+    }
+
+    fn scale(&self, replicas: i64) -> Operation {
+        let service = Value::Text("web".to_owned());
+        self.operation(
+            "scale",
+            &[("service", service), ("replicas", Value::Int(replicas))],
+        )
+    }
+
+    async fn prepared(&self, operation: &Operation, context: &EffectContext) -> serde_json::Value {
+        self.driver
+            .prepare(operation, context)
+            .await
+            .unwrap()
+            .unwrap()
+    }
+
+    /// Removes what the test started.
+    async fn down(self) {
+        self.compose(&["down", "-v", "-t", "1", "--remove-orphans"])
+            .await;
+    }
+}
+
+fn operation(action: &str, fields: Values) -> Operation {
+    Operation {
+        intent: IntentName::new("an_intent").unwrap(),
+        action: ActionName::new(action).unwrap(),
+        driver: DriverName::new("compose").unwrap(),
+        class: Class::Idempotent,
+        target: Target::new("stack", "a-stack"),
+        fields,
+        timeout: PATIENCE,
+        retry: Retry::default(),
+    }
+}
+
+fn running(image: &str) -> (String, String) {
+    ("running".to_owned(), image.to_owned())
+}
+
+async fn a_rollout_follows_a_moved_tag_and_its_undo_goes_back(generation: Generation) {
+    let world = World::new("moved", generation);
+    world.publish("1").await;
+    let (one, two) = (
+        world.id_of(&world.image("app:1")).await,
+        world.image("app:2"),
+    );
+    world.write(&serde_json::json!({
+        "web": {"image": world.moving()},
+        "db": {"image": world.image("worker:1")},
+    }));
+    // Started by hand, in its directory.
+    world.compose(&["up", "-d"]).await;
+    world.compose(&["up", "-d", "--scale", "web=2"]).await;
+    let db = world.containers("db").await;
+    world.publish("2").await;
+    let two = world.id_of(&two).await;
+
+    let rollout = world.operation("rollout", &[]);
+    let (context, sink) = context(&world.name);
+    let plan = world.driver.plan(&rollout).await.unwrap();
+    assert_eq!(plan.touches.len(), 2, "{plan:?}");
+    let reset = "web runs 2 containers; `up` sets it to the number in the compose file";
+    assert!(plan.warnings.contains(&reset.to_owned()), "{plan:?}");
+    let before = world.prepared(&rollout, &context).await;
+    let applied = world.driver.apply(&rollout, &context).await.unwrap();
+    assert_eq!(world.states("web").await, [running(&two)]);
+    let repository = world.moving().replace(":latest", "@sha256:");
+    assert!(
+        applied.facts["image of web"].starts_with(&repository),
+        "{applied:?}"
+    );
+    assert_eq!(sink.groups.lock().unwrap().len(), 2);
+
+    // Twice, because an undo is repeated after a crash.
+    for _ in 0..2 {
+        world
+            .driver
+            .undo(&rollout, &before, &context)
+            .await
+            .unwrap();
+        assert_eq!(world.states("web").await, [running(&one), running(&one)]);
+    }
+    assert_eq!(
+        world.containers("db").await,
+        db,
+        "the undo restarted a service that had not moved"
+    );
+    world.compose(&["up", "-d"]).await;
+    assert_eq!(
+        world.states("web").await,
+        [running(&one)],
+        "the next `up` repeated the rollout"
+    );
+    world.down().await;
+}
+
+async fn an_undo_survives_an_edited_file_and_removes_new_services(generation: Generation) {
+    let world = World::new("edited", generation);
+    // An image that no registry knows, so that only its id leads back.
+    let local = format!("local-only-{}", world.name);
+    for release in ["app:1", "app:2"] {
+        world
+            .run(&["docker", "pull", "-q", &world.image(release)])
+            .await;
+    }
+    world
+        .run(&["docker", "tag", &world.image("app:1"), &local])
+        .await;
+    world.write(&serde_json::json!({
+        "web": {"image": local},
+        "migrate": {"image": world.image("worker:1"), "command": ["true"]},
+    }));
+    world.compose(&["up", "-d"]).await;
+    let old = world.id_of(&local).await;
+    let worker = world.id_of(&world.image("worker:1")).await;
+    world.write(&serde_json::json!({
+        "web": {"image": world.image("app:2")},
+        "migrate": {"image": world.image("app:2"), "command": ["true"]},
+        "new": {"image": world.image("worker:1")},
+    }));
+
+    let rollout = world.operation("rollout", &[]);
+    let (context, _) = context(&world.name);
+    let before = world.prepared(&rollout, &context).await;
+    world.driver.apply(&rollout, &context).await.unwrap();
+    let new = world.id_of(&world.image("app:2")).await;
+    assert_eq!(world.states("web").await, [running(&new)]);
+    assert_eq!(world.states("new").await.len(), 1);
+
+    world
+        .driver
+        .undo(&rollout, &before, &context)
+        .await
+        .unwrap();
+    assert_eq!(world.states("web").await, [running(&old)]);
+    assert_eq!(world.states("new").await, []);
+    let migrate = world.states("migrate").await;
+    assert_eq!(migrate.len(), 1);
+    assert!(
+        migrate[0].0 != "running" && migrate[0].1 == worker,
+        "{migrate:?}"
+    );
+    world.down().await;
+}
+
+async fn a_scale_goes_there_and_back(generation: Generation) {
+    let world = World::new("scale", generation);
+    world.write(&serde_json::json!({"web": {"image": world.image("app:1")}}));
+    let one = world.id_of(&world.image("app:1")).await;
+    world.compose(&["up", "-d"]).await;
+    for (replicas, run) in [(3, "up"), (0, "off")] {
+        let scale = world.scale(replicas);
+        let (context, _) = context(&format!("{}{run}", world.name));
+        let before = world.prepared(&scale, &context).await;
+        world.driver.apply(&scale, &context).await.unwrap();
+        let count = usize::try_from(replicas).unwrap();
+        assert_eq!(world.states("web").await, vec![running(&one); count]);
+        world.driver.undo(&scale, &before, &context).await.unwrap();
+        assert_eq!(world.states("web").await, [running(&one)]);
+    }
+    world.down().await;
+}
+
+/// A stack whose `up` waits for ten minutes until its database is healthy.
+fn write_slow(world: &World) {
+    world.write(&serde_json::json!({
+        "web": {
+            "image": world.image("app:2"),
+            "depends_on": {"db": {"condition": "service_healthy"}},
+        },
+        "db": {
+            "image": world.image("worker:1"),
+            "healthcheck": {"test": ["CMD", "true"], "interval": "600s"},
+        },
+    }));
+}
+
+async fn a_slow_up_is_cancelled_and_undone(generation: Generation) {
+    let world = World::new("cancel", generation);
+    world.write(&serde_json::json!({"web": {"image": world.image("app:1")}}));
+    world.compose(&["up", "-d"]).await;
+    let one = world.id_of(&world.image("app:1")).await;
+    write_slow(&world);
+
+    let rollout = world.operation("rollout", &[]);
+    let (context, sink) = context(&world.name);
+    let before = world.prepared(&rollout, &context).await;
+    let started = Instant::now();
+    let (outcome, ()) = tokio::join!(world.driver.apply(&rollout, &context), async {
+        wait_for("the second command", || {
+            sink.groups.lock().unwrap().len() == 2
+        })
+        .await;
+        while world.states("db").await.is_empty() {
+            assert!(started.elapsed() < PATIENCE, "the database was not started");
+        }
+        world.driver.cancel(&context.key).await;
+    });
+    let stopped = "stopped".to_owned();
+    assert_eq!(
+        outcome,
+        Err(DriverError::OutcomeUnknown { message: stopped })
+    );
+    assert_eq!(marked(&context.key), Vec::<PathBuf>::new());
+
+    world
+        .driver
+        .undo(&rollout, &before, &context)
+        .await
+        .unwrap();
+    assert_eq!(world.states("web").await, [running(&one)]);
+    assert_eq!(world.states("db").await, []);
+    world.down().await;
+}
+
+/// The processes that carry an effect's key.
+fn marked(key: &EffectKey) -> Vec<PathBuf> {
+    let marker = format!("RAVE_EFFECT_KEY={key}");
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            std::fs::read(path.join("environ")).is_ok_and(|it| {
+                it.split(|byte| *byte == 0)
+                    .any(|it| it == marker.as_bytes())
+            })
+        })
+        .collect()
+}
+
+/// One test per generation of Compose.
+macro_rules! with_both {
+    ($($scenario:ident: $one:ident, $two:ident;)*) => {
+        $(
+            #[tokio::test]
+            async fn $one() {
+                $scenario(Generation::One).await;
+            }
+
+            #[tokio::test]
+            async fn $two() {
+                $scenario(Generation::Two).await;
+            }
+        )*
+    };
+}
+
+with_both! {
+    a_rollout_follows_a_moved_tag_and_its_undo_goes_back:
+        compose_1_rollout_follows_a_moved_tag_and_its_undo_goes_back,
+        compose_2_rollout_follows_a_moved_tag_and_its_undo_goes_back;
+    an_undo_survives_an_edited_file_and_removes_new_services:
+        compose_1_undo_survives_an_edited_file_and_removes_new_services,
+        compose_2_undo_survives_an_edited_file_and_removes_new_services;
+    a_scale_goes_there_and_back:
+        compose_1_scale_goes_there_and_back,
+        compose_2_scale_goes_there_and_back;
+    a_slow_up_is_cancelled_and_undone:
+        compose_1_slow_up_is_cancelled_and_undone,
+        compose_2_slow_up_is_cancelled_and_undone;
+}
+
+#[tokio::test]
+async fn another_process_ends_what_a_killed_one_left() {
+    let world = World::new("left", Generation::Two);
+    write_slow(&world);
+    let rollout = world.operation("rollout", &[]);
+    let (context, sink) = context(&world.name);
+    let (outcome, ()) = tokio::join!(world.driver.apply(&rollout, &context), async {
+        wait_for("the second command", || {
+            sink.groups.lock().unwrap().len() == 2
+        })
+        .await;
+        // As after a restart: a driver that knows nothing, and the ledger's record.
+        let fresh = Compose::new(ComposeConfig::default(), world.environment.clone()).unwrap();
+        let group = sink.groups.lock().unwrap().last().cloned();
+        assert!(fresh.end_leftovers(&context.key, group.as_ref()).await);
+        assert_eq!(marked(&context.key), Vec::<PathBuf>::new());
+    });
+    assert!(outcome.is_err());
+    world.down().await;
+}
+
+#[tokio::test]
+async fn a_tag_that_does_not_exist_fails_and_changes_nothing() {
+    let world = World::new("absent", Generation::Two);
+    world.write(&serde_json::json!({"web": {"image": world.image("app:1")}}));
+    world.compose(&["up", "-d"]).await;
+    let before = world.containers("web").await;
+    world.write(&serde_json::json!({"web": {"image": world.image("app:no-such-tag")}}));
+    let (context, _) = context(&world.name);
+    let error = world
+        .driver
+        .apply(&world.operation("rollout", &[]), &context)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, DriverError::Rejected { code: ErrorCode::CommandFailed, message }
+            if message.starts_with("docker compose pull ended with exit code ")),
+        "{error:?}"
+    );
+    assert_eq!(world.containers("web").await, before);
+    world.down().await;
+}
+
+#[tokio::test]
+async fn without_an_engine_plans_still_work_and_the_rest_says_what_to_do() {
+    let world = World::new("down", Generation::Two);
+    world.write(&serde_json::json!({"web": {"image": world.image("app:1")}}));
+    let config = ComposeConfig {
+        docker_host: Some("unix:///no/such/docker.sock".to_owned()),
+        stacks_dir: world.directory.path().to_owned(),
+        ..ComposeConfig::default()
+    };
+    let driver = Compose::new(config.clone(), world.environment.clone()).unwrap();
+    let rollout = world.operation("rollout", &[]);
+    let preview = driver.plan(&rollout).await.unwrap();
+    assert_eq!(preview.commands.len(), 2);
+    assert_eq!(preview.touches.len(), 1);
+    assert!(
+        preview.warnings[0].contains("could not be observed"),
+        "{preview:?}"
+    );
+    let (context, _) = context(&world.name);
+    for error in [
+        driver.health().await.unwrap_err(),
+        driver.prepare(&rollout, &context).await.unwrap_err(),
+        driver.apply(&rollout, &context).await.unwrap_err(),
+    ] {
+        assert!(
+            matches!(&error, DriverError::Transient { code: ErrorCode::DriverUnavailable, message }
+                if message.contains("start it")),
+            "{error:?}"
+        );
+    }
+    Backups::new(config, world.environment.clone())
+        .unwrap()
+        .health()
+        .await
+        .unwrap();
+    world.driver.health().await.unwrap();
+}
+
+fn texts(fields: &[(&str, &str)]) -> Values {
+    let fields = fields.iter();
+    fields
+        .map(|(name, it)| ((*name).to_owned(), Value::Text((*it).to_owned())))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_plex_database_is_copied_out_of_its_container() {
+    let world = World::new("plex", Generation::Two);
+    world.write(&serde_json::json!({"plex": {"image": world.image("app:1")}}));
+    world.compose(&["up", "-d"]).await;
+    let container = format!("{}-plex-1", world.name);
+    let destination = world.path().join("archives");
+    let backup = operation(
+        "backup",
+        texts(&[
+            ("backup_type", "plex"),
+            ("source_container", &container),
+            ("source_path", "/www"),
+            ("destination", destination.to_str().unwrap()),
+        ]),
+    );
+    let driver = Backups::new(ComposeConfig::default(), world.environment.clone()).unwrap();
+    let (context, _) = context(&world.name);
+    let applied = driver.apply(&backup, &context).await.unwrap();
+    let archive = destination.join("plex_db_backup_20250309_040506.tar.gz");
+    assert_eq!(Path::new(&applied.facts["archive"]), archive);
+    let listed = world.run(&["tar", "-tzf", archive.to_str().unwrap()]).await;
+    assert!(
+        listed.lines().any(|line| line == "./www/index.html"),
+        "{listed}"
+    );
+    assert_eq!(std::fs::read_dir(&destination).unwrap().count(), 1);
+    world.down().await;
+}
+
+#[tokio::test]
+async fn volumes_are_mirrored_without_what_is_excluded() {
+    let directory = tempfile::tempdir().unwrap();
+    let (source, destination) = (directory.path().join("from"), directory.path().join("to"));
+    for made in [&source, &destination] {
+        std::fs::create_dir(made).unwrap();
+    }
+    for name in ["kept", "left.tmp"] {
+        std::fs::write(source.join(name), "x").unwrap();
+    }
+    std::fs::write(destination.join("gone"), "x").unwrap();
+    let mut fields = texts(&[
+        ("backup_type", "docker_volumes"),
+        ("source", source.to_str().unwrap()),
+        ("destination", destination.to_str().unwrap()),
+    ]);
+    fields.insert("exclude".to_owned(), Value::List(vec!["*.tmp".to_owned()]));
+    fields.insert(
+        "options".to_owned(),
+        Value::List(vec!["--delete".to_owned()]),
+    );
+    let driver = Backups::new(ComposeConfig::default(), environment()).unwrap();
+    let (context, sink) = context(&format!("volumes{}", std::process::id()));
+    driver
+        .apply(&operation("backup", fields), &context)
+        .await
+        .unwrap();
+    let names: Vec<_> = std::fs::read_dir(&destination)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["kept"]);
+    assert!(sink.text.lock().unwrap().contains("deleting gone"));
+}
