@@ -13,6 +13,7 @@ pub mod api;
 mod breaker;
 mod changes;
 mod engine;
+mod facts;
 mod intake;
 mod journal;
 mod judge;
@@ -33,6 +34,7 @@ mod timers;
 
 pub use breaker::BreakerSettings;
 pub use engine::Engine;
+pub use facts::intent_facts;
 pub use recovery::Recovery;
 pub use seal::{SealError, Sealer};
 pub use shared::{FailPoint, LoadRules, Parts, Rules, Settings};

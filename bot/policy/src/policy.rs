@@ -168,6 +168,18 @@ impl Policy {
         self.input.tokens.find(presented)
     }
 
+    /// Whether any token exists.
+    #[must_use]
+    pub fn has_tokens(&self) -> bool {
+        !self.input.tokens.is_empty()
+    }
+
+    /// Whether anybody could prove who they are: a person, a token or a key.
+    #[must_use]
+    pub fn knows_anybody(&self) -> bool {
+        self.has_tokens() || !self.input.keys.is_empty() || !self.input.people.is_empty()
+    }
+
     /// Whom a person stands for. By name, because names of robots and keys are reserved.
     pub(crate) fn standing(&self, person: &Person) -> Standing<'_> {
         const NOTHING: &Limits = &Limits::none();

@@ -1,1 +1,12 @@
-//! ChatOps for people on call: the binary
+//! The binary `rave` as a library: configuration, composition and commands, so that tests run the
+//! whole bot in their own process.
+
+pub mod app;
+mod auth;
+pub mod cli;
+pub mod config;
+pub mod host;
+mod lenient;
+pub mod logging;
+pub mod rules;
+pub mod trail;

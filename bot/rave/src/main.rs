@@ -1,1 +1,5 @@
-fn main() {}
+//! ChatOps for people on call.
+
+fn main() -> std::process::ExitCode {
+    rave::cli::main()
+}

@@ -1,0 +1,331 @@
+//! The composition root: configuration in, a running Rave out. The only place that knows every
+//! crate.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rave_compose::simulated::Simulated;
+use rave_compose::{Backups, Compose};
+use rave_discord::Discord;
+use rave_domain::ports::courier::Courier;
+use rave_domain::ports::driver::{Actions, Driver};
+use rave_domain::ports::store::Store;
+use rave_domain::{Clock, IdGen};
+use rave_engine::{Engine, FailPoint, Parts, Rules, Sealer};
+use rave_mattermost::Mattermost;
+use rave_server::{About, Server};
+use rave_store::Sqlite;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::PolicyAuthenticator;
+use crate::config::{Config, ConfigError};
+use crate::host::{self, SystemClock, UlidGen};
+use crate::{rules, trail};
+
+/// Why Rave does not start. The text is for the person at the terminal.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration does not work.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Intents, schedules or policy have mistakes.
+    #[error("the files have mistakes:\n{0}")]
+    Rules(String),
+    /// Nobody could prove who they are.
+    #[error(
+        "nobody could use this Rave: no key, token or person is configured\n\
+         set CHATOPS_API_KEY, or add [people.<name>] with an account and [mattermost] slash_token to rave.toml\n\
+         `rave demo` shows Rave without any configuration"
+    )]
+    Nobody,
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] rave_store::OpenError),
+    /// The store was opened, but not read.
+    #[error("the journal cannot be read: {0}")]
+    Journal(#[from] rave_domain::ports::store::StoreError),
+    /// Something of the machine is missing.
+    #[error("{what}: {why}")]
+    Machine {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        why: String,
+    },
+}
+
+fn machine(what: impl Into<String>, why: &impl ToString) -> StartError {
+    StartError::Machine {
+        what: what.into(),
+        why: why.to_string(),
+    }
+}
+
+/// What tests and the demo put in place of the machine's own.
+#[derive(Default)]
+pub struct Overrides {
+    /// Instead of the system's clock.
+    pub clock: Option<Arc<dyn Clock>>,
+    /// Instead of ULIDs.
+    pub ids: Option<Arc<dyn IdGen>>,
+    /// Instead of the configured drivers.
+    pub drivers: Option<Vec<Arc<dyn Driver>>>,
+    /// Called at named places; does nothing in production.
+    pub fail_point: Option<FailPoint>,
+    /// Stacks that exist only in this file, instead of Docker's.
+    pub simulate: Option<PathBuf>,
+}
+
+/// A Rave that has been put together.
+pub struct App {
+    /// The engine.
+    pub engine: Engine,
+    /// The HTTP server's state.
+    pub server: Server,
+    /// The journal.
+    pub store: Arc<Sqlite>,
+    config: Config,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl App {
+    /// Puts everything together and recovers what the last process left. Contacts no vendor.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing has been changed then, except that the data directory and the
+    /// key file exist.
+    pub async fn build(config: Config, overrides: Overrides) -> Result<Self, StartError> {
+        let drivers = match overrides.drivers {
+            Some(drivers) => drivers,
+            None => drivers(&config, overrides.simulate.as_deref())?,
+        };
+        let actions = actions(&drivers);
+        let first = rules::load(&config, &actions).map_err(StartError::Rules)?;
+        if !first.policy.knows_anybody() {
+            return Err(StartError::Nobody);
+        }
+        warn(&first);
+        let clock: Arc<dyn Clock> = overrides.clock.unwrap_or_else(|| Arc::new(SystemClock));
+        let fail_point = overrides
+            .fail_point
+            .unwrap_or_else(|| Arc::new(|_: &'static str| ()));
+        let (store, sealer) = open_store(&config, &fail_point)?;
+        let (mattermost, couriers) = chats(&config)?;
+        let reload_config = config.clone();
+        let reload_actions = actions.clone();
+        let engine = Engine::new(Parts {
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            clock: Arc::clone(&clock),
+            ids: overrides.ids.unwrap_or_else(|| Arc::new(UlidGen::default())),
+            drivers,
+            couriers,
+            rules: first,
+            load_rules: Box::new(move || rules::load(&reload_config, &reload_actions)),
+            sealer,
+            settings: config.engine.settings(),
+            fail_point,
+        })
+        .map_err(|error| machine("the metrics cannot be registered", &error))?;
+        let recovery = engine.start().await?;
+        if recovery != rave_engine::Recovery::default() {
+            tracing::info!(
+                runs = recovery.runs,
+                steps = recovery.steps,
+                requests = recovery.requests,
+                unreadable = recovery.unreadable,
+                "recovered"
+            );
+        }
+        let server = server(&config, &engine, actions, &mattermost)?;
+        let app = Self {
+            engine,
+            server,
+            store,
+            config,
+            clock,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        app.start_trail();
+        Ok(app)
+    }
+
+    fn start_trail(&self) {
+        let store = || Arc::clone(&self.store) as Arc<dyn Store>;
+        if let Some(path) = self.config.audit.mirror_file.clone() {
+            self.tasks
+                .spawn(trail::mirror(store(), path, self.stop.clone()));
+        }
+        self.tasks.spawn(trail::anchor(
+            store(),
+            Arc::clone(&self.clock),
+            self.config.audit.anchor_file.clone(),
+            self.stop.clone(),
+        ));
+    }
+
+    /// Serves on a listener until `shutdown`, then stops in order: no new requests, running steps
+    /// finish or are left to the next start, the trail and the journal are closed.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> std::io::Result<()> {
+        rave_server::serve(listener, self.server.clone(), shutdown).await?;
+        self.close().await;
+        Ok(())
+    }
+
+    /// Stops in order.
+    pub async fn close(self) {
+        self.engine.stop(self.config.server.shutdown_grace).await;
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.store.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+/// The drivers of a configuration.
+fn drivers(
+    config: &Config,
+    simulate: Option<&std::path::Path>,
+) -> Result<Vec<Arc<dyn Driver>>, StartError> {
+    if let Some(file) = simulate {
+        let pace = std::time::Duration::from_millis(400);
+        let simulated = Simulated::open(file, pace)
+            .map_err(|error| machine("the simulated stacks cannot be opened", &error))?;
+        return Ok(vec![Arc::new(simulated)]);
+    }
+    let compose = Compose::new(config.compose.clone(), std::env::vars_os())
+        .map_err(|error| machine("the compose driver cannot be made", &error))?;
+    let backups = Backups::new(config.compose.clone(), std::env::vars_os())
+        .map_err(|error| machine("the backup driver cannot be made", &error))?;
+    Ok(vec![Arc::new(compose), Arc::new(backups)])
+}
+
+/// All actions that a configuration's drivers offer, for `rave check`.
+///
+/// # Errors
+/// When a driver cannot be made.
+pub fn configured_actions(config: &Config) -> Result<Actions, StartError> {
+    Ok(actions(&drivers(config, None)?))
+}
+
+fn actions(drivers: &[Arc<dyn Driver>]) -> Actions {
+    drivers
+        .iter()
+        .flat_map(|driver| driver.actions())
+        .map(|spec| (spec.name.clone(), spec))
+        .collect()
+}
+
+fn warn(rules: &Rules) {
+    for warning in rules.catalog.warnings().iter() {
+        tracing::warn!(warning = %warning, "catalog_warning");
+    }
+    for warning in rules.policy.warnings() {
+        tracing::warn!(warning, "policy_warning");
+    }
+}
+
+fn open_store(
+    config: &Config,
+    fail_point: &FailPoint,
+) -> Result<(Arc<Sqlite>, Sealer), StartError> {
+    let dir = &config.store.dir;
+    std::fs::create_dir_all(dir).map_err(|error| {
+        machine(
+            format!("the data directory {} cannot be made", dir.display()),
+            &error,
+        )
+    })?;
+    let mut options = rave_store::Options::new(dir);
+    if let Some(file) = config.store_file() {
+        options.file = PathBuf::from(file);
+    }
+    options.fail_point = Some(Arc::clone(fail_point));
+    let store = Sqlite::open(options)?;
+    let key = host::seal_key(&dir.join(&config.store.key_file))
+        .map_err(|error| machine("the key file cannot be used", &error))?;
+    Ok((Arc::new(store), Sealer::new(&key, host::random)))
+}
+
+/// The chat surfaces and couriers that the configuration's keys allow.
+fn chats(config: &Config) -> Result<(Mattermost, Vec<Arc<dyn Courier>>), StartError> {
+    let client = rave_mattermost::http_client()
+        .map_err(|error| machine("the HTTP client cannot be made", &error))?;
+    let mattermost = Mattermost::new(&config.mattermost, client)
+        .map_err(|error| ConfigError::Whole(error.to_string()))?;
+    let client = rave_discord::http_client()
+        .map_err(|error| machine("the HTTP client cannot be made", &error))?;
+    let discord = Discord::new(&config.discord, client)
+        .map_err(|error| ConfigError::Whole(error.to_string()))?;
+    let couriers = mattermost
+        .response_url()
+        .into_iter()
+        .chain(discord.audit())
+        .collect();
+    Ok((mattermost, couriers))
+}
+
+fn server(
+    config: &Config,
+    engine: &Engine,
+    actions: Actions,
+    mattermost: &Mattermost,
+) -> Result<Server, StartError> {
+    let addresses = |key: &str, list: &rave_policy::OneOrMany| {
+        list.0
+            .join(",")
+            .parse()
+            .map_err(|error| ConfigError::Whole(format!("server.{key}: {error}")))
+    };
+    Ok(Server::new(rave_server::Parts {
+        engine: engine.clone(),
+        authenticator: Arc::new(PolicyAuthenticator {
+            engine: engine.clone(),
+        }),
+        mattermost: mattermost.command(),
+        actions: Arc::new(actions),
+        config: rave_server::ServerConfig {
+            listen: config.server.listen,
+            public_url: config.server.public_url.clone(),
+            trusted_proxies: addresses("trusted_proxies", &config.server.trusted_proxies)?,
+            public_reads: config.server.public_reads,
+            ip_allowlist: addresses("ip_allowlist", &config.server.ip_allowlist)?,
+            ..rave_server::ServerConfig::default()
+        },
+        rate_limit: rave_server::RateLimitConfig {
+            per_minute: config.rate_limit.per_minute,
+            burst: config.rate_limit.burst,
+            address_per_minute: config.rate_limit.address_per_minute,
+        },
+        about: About {
+            version: env!("CARGO_PKG_VERSION"),
+            backend: "embedded",
+            scheduler: config.catalog.enable_scheduler,
+            discord_alerts: config.discord.audit_webhook.is_some()
+                || config.discord.audit_webhook_file.is_some(),
+        },
+    }))
+}
+
+/// Binds the configured address.
+///
+/// # Errors
+/// When it is taken or not ours.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| machine(format!("cannot listen on {address}"), &error))
+}

@@ -1,0 +1,307 @@
+//! The command line.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use rave_domain::{IntentName, PersonId};
+
+use crate::app::{self, App, Overrides, StartError};
+use crate::config::Config;
+use crate::{logging, rules, trail};
+
+/// ChatOps for people on call.
+#[derive(Debug, Parser)]
+#[command(name = "rave", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(ServeArgs),
+    /// Check configuration, intents, schedules and policies; needs no server and no credentials.
+    Check(SourceArgs),
+    /// Questions about policy.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// The audit trail.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+}
+
+/// Where things are. Each flag has its place in the configuration.
+#[derive(Debug, Clone, Args)]
+struct SourceArgs {
+    /// The configuration file.
+    #[arg(long, env = "RAVE_CONFIG")]
+    config: Option<PathBuf>,
+    /// The folder of intent files.
+    #[arg(long)]
+    intents: Option<PathBuf>,
+    /// The schedules file.
+    #[arg(long)]
+    schedules: Option<PathBuf>,
+    /// The data directory.
+    #[arg(long)]
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    sources: SourceArgs,
+    /// The address to listen on.
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// Work on stacks that exist only in this file instead of Docker's, to try Rave out.
+    #[arg(long, value_name = "FILE")]
+    simulate: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    /// Say whether a person may ask for an intent, why, and who may approve it.
+    Explain {
+        #[command(flatten)]
+        sources: SourceArgs,
+        /// The person.
+        person: PersonId,
+        /// The intent.
+        intent: IntentName,
+        /// Arguments, as `name=value`.
+        #[arg(value_name = "NAME=VALUE")]
+        arguments: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Check the chain of audit rows; works while a server is running.
+    Verify {
+        #[command(flatten)]
+        sources: SourceArgs,
+        /// A file with anchored heads, as `audit.anchor_file` collects them.
+        #[arg(long)]
+        anchors: Option<PathBuf>,
+    },
+}
+
+impl SourceArgs {
+    fn load(&self) -> Result<Config, StartError> {
+        let mut config = Config::load(self.config.as_deref(), std::env::vars())?;
+        let put = |place: &mut PathBuf, flag: &Option<PathBuf>| {
+            if let Some(path) = flag {
+                place.clone_from(path);
+            }
+        };
+        put(&mut config.catalog.intents, &self.intents);
+        put(&mut config.catalog.schedules, &self.schedules);
+        put(&mut config.store.dir, &self.data);
+        Ok(config)
+    }
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Serve(args) => serve(&args),
+        Command::Check(sources) => check(&sources),
+        Command::Policy(PolicyCommand::Explain {
+            sources,
+            person,
+            intent,
+            arguments,
+        }) => explain(&sources, &person, &intent, &arguments),
+        Command::Audit(AuditCommand::Verify { sources, anchors }) => {
+            verify(&sources, anchors.as_deref())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            // A closed standard error leaves nobody to tell.
+            let _ = writeln!(std::io::stderr(), "rave: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints to standard output; a reader that has gone away is not an error.
+fn print(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the runtime cannot be started: {error}"))
+}
+
+fn serve(args: &ServeArgs) -> Result<(), String> {
+    let mut config = args.sources.load().map_err(|error| error.to_string())?;
+    if let Some(listen) = args.listen {
+        config.server.listen = listen;
+    }
+    logging::start(&config.log.level)?;
+    let overrides = Overrides {
+        simulate: args.simulate.clone(),
+        fail_point: fail_point(),
+        ..Overrides::default()
+    };
+    runtime()?.block_on(async move {
+        let listener = app::bind(config.server.listen)
+            .await
+            .map_err(|error| error.to_string())?;
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        let app = App::build(config, overrides)
+            .await
+            .map_err(|error| error.to_string())?;
+        reload_on_hangup(&app)?;
+        let stop = stop_signal()?;
+        tracing::info!(%address, "listening");
+        app.serve(listener, stop)
+            .await
+            .map_err(|error| error.to_string())
+    })
+}
+
+/// The place named by `RAVE_FAIL_POINT`, at which the process ends as if killed. For crash tests;
+/// `name:3` waits for the third time.
+fn fail_point() -> Option<rave_engine::FailPoint> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "not configuration: only crash tests set it"
+    )]
+    let wanted = std::env::var("RAVE_FAIL_POINT").ok()?;
+    let (name, times) = match wanted.split_once(':') {
+        Some((name, times)) => (name.to_owned(), times.parse().unwrap_or(1)),
+        None => (wanted, 1_u64),
+    };
+    let seen = std::sync::atomic::AtomicU64::new(0);
+    Some(std::sync::Arc::new(move |place: &'static str| {
+        if place == name
+            && seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1 == times
+        {
+            let me = rustix::process::getpid();
+            // Nothing is flushed and nothing unwinds: this is what a power switch leaves.
+            let _ = rustix::process::kill_process(me, rustix::process::Signal::KILL);
+        }
+    }))
+}
+
+fn reload_on_hangup(app: &App) -> Result<(), String> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup()).map_err(|error| error.to_string())?;
+    let engine = app.engine.clone();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            if let Err(error) = engine.reload().await {
+                tracing::error!(reason = %error, "reload_refused");
+            }
+        }
+    });
+    Ok(())
+}
+
+fn stop_signal() -> Result<impl Future<Output = ()> + Send, String> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut term = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+    })
+}
+
+fn check(sources: &SourceArgs) -> Result<(), String> {
+    let config = sources.load().map_err(|error| error.to_string())?;
+    let actions = app::configured_actions(&config).map_err(|error| error.to_string())?;
+    let rules = rules::load(&config, &actions)?;
+    for warning in rules.catalog.warnings().iter() {
+        print(&format!("warning: {warning}"));
+    }
+    for warning in rules.policy.warnings() {
+        print(&format!("warning: {warning}"));
+    }
+    if !rules.policy.knows_anybody() {
+        print("warning: no key, token or person is configured, so `rave serve` will not start");
+    }
+    print(&format!(
+        "{} intents and {} schedules are fine.",
+        rules.catalog.len(),
+        rules.catalog.schedules().len()
+    ));
+    Ok(())
+}
+
+fn explain(
+    sources: &SourceArgs,
+    person: &PersonId,
+    intent: &IntentName,
+    arguments: &[String],
+) -> Result<(), String> {
+    let config = sources.load().map_err(|error| error.to_string())?;
+    let actions = app::configured_actions(&config).map_err(|error| error.to_string())?;
+    let rules = rules::load(&config, &actions)?;
+    let definition = rules.catalog.get(intent).ok_or_else(|| {
+        let near = rules.catalog.near(intent.as_str());
+        if near.is_empty() {
+            format!("there is no intent {intent}")
+        } else {
+            format!("there is no intent {intent}; did you mean {}?", near.join(" or "))
+        }
+    })?;
+    let mut raw = std::collections::BTreeMap::new();
+    for argument in arguments {
+        let (name, value) = argument
+            .split_once('=')
+            .ok_or_else(|| format!("{argument:?} is not name=value"))?;
+        raw.entry(name.to_owned())
+            .or_insert_with(Vec::new)
+            .push(value.to_owned());
+    }
+    // Conditions cannot see secrets, so their hashes may be anything here.
+    let bound = rules
+        .catalog
+        .bind(definition, &raw, &|param, _| {
+            rave_domain::Digest::of(param.as_bytes())
+        })
+        .map_err(|errors| {
+            let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            texts.join("\n")
+        })?;
+    let mut values = bound.params;
+    values.extend(bound.fields);
+    print(&rules.policy.explain(person, intent, &values).to_string());
+    Ok(())
+}
+
+fn verify(sources: &SourceArgs, anchors: Option<&Path>) -> Result<(), String> {
+    let config = sources.load().map_err(|error| error.to_string())?;
+    let file = config
+        .store
+        .dir
+        .join(config.store_file().unwrap_or("rave.db"));
+    let anchors = anchors.or(config.audit.anchor_file.as_deref());
+    let heads = match anchors {
+        Some(path) => trail::read_anchors(path)?
+            .into_iter()
+            .map(|anchor| (anchor.id, anchor.link))
+            .collect(),
+        None => Vec::new(),
+    };
+    let report = rave_store::verify(&file, &heads).map_err(|error| error.to_string())?;
+    print(&report.to_string());
+    Ok(())
+}
