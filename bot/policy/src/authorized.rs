@@ -67,6 +67,14 @@ pub struct Denial {
     pub nearest_yes: Option<String>,
 }
 
+impl Denial {
+    /// Whether the entry of a key in the key file refused, not a rule about people.
+    #[must_use]
+    pub fn by_key_file(&self) -> bool {
+        matches!(self.rule.as_str(), "key-limits" | "key-endpoint-limits")
+    }
+}
+
 impl From<Denial> for UserError {
     fn from(denial: Denial) -> Self {
         let Denial {
@@ -75,11 +83,14 @@ impl From<Denial> for UserError {
             because,
             nearest_yes,
         } = denial;
-        // The label's text is the seed's, word for word.
-        let message = if code == ErrorCode::LabelMismatch {
-            because
-        } else {
-            format!("{because} (rule {rule})")
+        let message = match (code, rule.as_str()) {
+            // The seed's text, word for word.
+            (ErrorCode::LabelMismatch, _)
+            // The rule would tell that the run exists.
+            | (ErrorCode::UnknownRun, _)
+            // The sentence says already that there is no such rule, intent or argument.
+            | (_, "no-rule" | "catalog" | "arguments") => because,
+            (_, rule) => format!("{because} (rule {rule})"),
         };
         let error = Self::new(code, message);
         match nearest_yes {

@@ -135,7 +135,7 @@ fn unknown_person(person: &PersonId, intent: &IntentName) -> Explanation {
     }
 }
 
-/// `a person with the roles ops, oncall`.
+/// `a person, with the roles ops, oncall`.
 fn standing(person: &Person) -> String {
     let kind = match &person.kind {
         PersonKind::Human => "a person".to_owned(),
@@ -145,9 +145,9 @@ fn standing(person: &Person) -> String {
         }
     };
     match person.roles.len() {
-        0 => format!("{kind} without roles"),
-        1 => format!("{kind} with the role {}", roles(person)),
-        _ => format!("{kind} with the roles {}", roles(person)),
+        0 => format!("{kind}, without roles"),
+        1 => format!("{kind}, with the role {}", roles(person)),
+        _ => format!("{kind}, with the roles {}", roles(person)),
     }
 }
 

@@ -55,6 +55,17 @@ impl Endpoint {
             Self::SchedulesRunNow => "schedules_run_now",
         }
     }
+
+    /// The seed's text for a key whose entry does not cover this endpoint, where it has one.
+    #[must_use]
+    pub const fn seed_refusal(self) -> Option<&'static str> {
+        match self {
+            Self::Schedules => Some("RBAC: schedules not permitted"),
+            Self::SchedulesReload => Some("RBAC: schedules_reload not permitted"),
+            Self::SchedulesRunNow => Some("RBAC: run_now not permitted for intent"),
+            Self::Run | Self::Orchestrate => None,
+        }
+    }
 }
 
 impl fmt::Display for Endpoint {
@@ -327,7 +338,7 @@ impl KeyFile {
         let name = PersonId::new(format!("key-{text}")).map_err(|invalid| invalid.to_string())?;
         if self.limits.contains_key(&name) || self.digests.add(digest).is_none() {
             return Err(format!(
-                "two entries have the key {name}, or keys too much alike"
+                "two entries have the fingerprint {name}; list each key once"
             ));
         }
         let limits = limits(entry);

@@ -42,6 +42,10 @@ impl Policy {
     fn forbidden(&self, who: &Subject, action: &Action, rules: &[String]) -> Denial {
         // Several may forbid; one is enough to say, and the same one each time.
         let rule = rules.first().map_or("no-rule", String::as_str);
+        let code = code(action, rule);
+        if code == ErrorCode::UnknownRun {
+            return unknown_run(rule);
+        }
         let because = self.rules.because(rule).map_or_else(
             || format!("{} may not {}", who.person.id, phrase(action)),
             ToOwned::to_owned,
@@ -51,7 +55,7 @@ impl Policy {
             None => self.way_past(who, action, rule),
         };
         Denial {
-            code: code(action, rule),
+            code,
             rule: rule.to_owned(),
             because,
             nearest_yes,
@@ -112,15 +116,13 @@ impl Policy {
 
     fn silence(&self, who: &Subject, action: &Action) -> Denial {
         let code = code(action, "no-rule");
-        let because = if code == ErrorCode::UnknownRun {
-            "there is no such run, or none that you may know of".to_owned()
-        } else {
-            format!("no rule allows {} to {}", who.person.id, phrase(action))
-        };
+        if code == ErrorCode::UnknownRun {
+            return unknown_run("no-rule");
+        }
         Denial {
             code,
             rule: "no-rule".to_owned(),
-            because,
+            because: format!("no rule allows {} to {}", who.person.id, phrase(action)),
             nearest_yes: self.nearest(who, action),
         }
     }
@@ -153,23 +155,24 @@ impl Policy {
                 continue;
             }
             if rule.principal_covers(person) {
-                let because = rule.because.as_deref().unwrap_or("with other arguments");
-                ways.push(format!("the rule {} allows it: {because}", rule.name));
+                ways.push(match &rule.because {
+                    Some(because) => format!("the rule {} would: {because}", rule.name),
+                    None => format!("the rule {} would, with other arguments", rule.name),
+                });
             } else if let Some(role) = rule.role() {
                 roles.insert(role);
             }
         }
-        roles.insert(Role::admin());
-        let one_of = if roles.len() == 1 { "" } else { "one of " };
-        let noun = if roles.len() == 1 { "role" } else { "roles" };
-        let listed = join(roles.iter().map(|role| role.0.as_str()));
+        if ways.is_empty() && roles.is_empty() {
+            ways.push(format!(
+                "no rule names {intent}; `roles:` in its file would"
+            ));
+        }
+        let roles = one_of(&roles, Some(&Role::admin()));
         ways.push(if self.standing(person) == Standing::Reviewed {
-            format!(
-                "give {} {one_of}the {noun} {listed} in [people.{}]",
-                person.id, person.id
-            )
+            format!("give {0} {roles} in [people.{0}]", person.id)
         } else {
-            format!("it takes {one_of}the {noun} {listed}")
+            format!("it takes {roles}")
         });
         ways.join(", or ")
     }
@@ -179,14 +182,29 @@ fn nearest_decide(need: &Decidable) -> String {
     if need.from.is_empty() {
         format!("whoever may ask for {} may approve it", need.intent)
     } else {
-        let one_of = if need.from.len() == 1 { "" } else { "one of " };
-        let noun = if need.from.len() == 1 {
-            "role"
-        } else {
-            "roles"
-        };
-        let listed = join(need.from.iter().map(|role| role.0.as_str()));
-        format!("it takes {one_of}the {noun} {listed}")
+        format!("it takes {}", one_of(&need.from, None))
+    }
+}
+
+/// `the role ops`, `one of the roles oncall, ops, admin`; the last stands at the end.
+fn one_of(roles: &BTreeSet<Role>, last: Option<&Role>) -> String {
+    let first = roles.iter().filter(|role| Some(*role) != last);
+    let listed: Vec<_> = first.chain(last).map(|role| role.0.as_str()).collect();
+    let what = if listed.len() == 1 {
+        "the role"
+    } else {
+        "one of the roles"
+    };
+    format!("{what} {}", join(listed))
+}
+
+/// The same words whether the run is hidden or not there; the rule is for the audit row.
+fn unknown_run(rule: &str) -> Denial {
+    Denial {
+        code: ErrorCode::UnknownRun,
+        rule: rule.to_owned(),
+        because: "there is no such run, or none that you may know of".to_owned(),
+        nearest_yes: None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::str::FromStr as _;
 use cedar_policy::ffi::DetailedError;
 use cedar_policy::{
     ActionConstraint, Authorizer, Effect, EntityTypeName, Policy, PolicyId, PolicySet, Schema,
-    ValidationMode, Validator,
+    ValidationMode, ValidationWarning, Validator,
 };
 use rave_domain::ids::{IntentName, PersonId};
 use rave_domain::people::Role;
@@ -213,8 +213,20 @@ impl Reader {
         for error in checked.validation_errors() {
             self.faults.push(fault(file, &error.into()));
         }
+        let sound = checked.validation_passed();
         for warning in checked.validation_warnings() {
-            self.warnings.push(fault(file, &warning.into()).to_string());
+            let found = fault(file, &warning.into());
+            match warning {
+                // Such a forbid forbids nothing: most often a misspelt argument after `has`.
+                ValidationWarning::ImpossiblePolicy(_)
+                | ValidationWarning::InvalidActionApplication(_) => {
+                    if sound {
+                        self.faults
+                            .push(found.hint("no attribute or argument may have that name"));
+                    }
+                }
+                _ => self.warnings.push(found.to_string()),
+            }
         }
         for (place, policy) in in_order(&set, &file.text) {
             self.add(file, place, policy, origin);
@@ -331,7 +343,12 @@ fn fault(file: &PolicyFile, error: &DetailedError) -> Fault {
         .source_locations
         .first()
         .and_then(|label| label.label.clone());
+    // The position says which policy; the number that Cedar gives it says nothing to anybody.
     let message = one_line(&error.message);
+    let message = match message.split_once("`, ") {
+        Some((policy, rest)) if policy.starts_with("for policy `policy") => rest.to_owned(),
+        Some(_) | None => message,
+    };
     let message = match label {
         Some(label) if !message.contains(&label) => format!("{message}, {}", one_line(&label)),
         Some(_) | None => message,
