@@ -1,0 +1,153 @@
+//! Rate limits: per client address and endpoint on the seed's mutating endpoints, per person on
+//! chat and on changes through `/api/v1`.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use rave_domain::PersonId;
+
+use crate::config::RateLimitConfig;
+
+/// How often counters of those who went quiet are dropped.
+pub(crate) const SWEEP: Duration = Duration::from_secs(60);
+
+/// All limiters. Counts live in memory: a restart forgives.
+pub(crate) struct Limits {
+    addresses: Option<DefaultKeyedRateLimiter<(&'static str, Option<IpAddr>)>>,
+    people: Option<DefaultKeyedRateLimiter<PersonId>>,
+    clock: DefaultClock,
+    config: RateLimitConfig,
+}
+
+/// Too many; when the next one is welcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooMany {
+    pub(crate) wait: Duration,
+}
+
+impl Limits {
+    /// Zero means no limit.
+    pub(crate) fn new(config: &RateLimitConfig) -> Self {
+        let quota = |per_minute: u32, burst: u32| {
+            let quota = Quota::per_minute(NonZeroU32::new(per_minute)?);
+            Some(NonZeroU32::new(burst).map_or(quota, |burst| quota.allow_burst(burst)))
+        };
+        Self {
+            addresses: quota(config.address_per_minute, 0).map(RateLimiter::keyed),
+            people: quota(config.per_minute, config.burst).map(RateLimiter::keyed),
+            clock: DefaultClock::default(),
+            config: config.clone(),
+        }
+    }
+
+    /// Counts a request from an address to an endpoint.
+    pub(crate) fn address(
+        &self,
+        endpoint: &'static str,
+        address: Option<IpAddr>,
+    ) -> Result<(), TooMany> {
+        let Some(limiter) = &self.addresses else {
+            return Ok(());
+        };
+        limiter
+            .check_key(&(endpoint, address))
+            .map_err(|until| TooMany {
+                wait: until.wait_time_from(self.clock.now()),
+            })
+    }
+
+    /// Counts a request of a person.
+    pub(crate) fn person(&self, person: &PersonId) -> Result<(), TooMany> {
+        let Some(limiter) = &self.people else {
+            return Ok(());
+        };
+        limiter.check_key(person).map_err(|until| TooMany {
+            wait: until.wait_time_from(self.clock.now()),
+        })
+    }
+
+    /// `10/minute`, as `/status` of the seed has it.
+    pub(crate) fn address_phrase(&self) -> String {
+        format!("{}/minute", self.config.address_per_minute)
+    }
+
+    /// The seed's sentence.
+    pub(crate) fn address_refusal(&self) -> String {
+        format!(
+            "Rate limit exceeded: {} per 1 minute",
+            self.config.address_per_minute
+        )
+    }
+
+    pub(crate) fn person_refusal(&self) -> String {
+        format!(
+            "Rate limit exceeded: {} per minute, {} at once",
+            self.config.per_minute, self.config.burst
+        )
+    }
+
+    /// Drops counters that are full again anyway.
+    pub(crate) fn sweep(&self) {
+        if let Some(limiter) = &self.addresses {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
+        if let Some(limiter) = &self.people {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(address_per_minute: u32, per_minute: u32, burst: u32) -> Limits {
+        Limits::new(&RateLimitConfig {
+            per_minute,
+            burst,
+            address_per_minute,
+        })
+    }
+
+    #[test]
+    fn each_address_has_its_own_count_per_endpoint() {
+        let limits = limits(10, 30, 5);
+        let one: Option<IpAddr> = Some("192.0.2.1".parse().unwrap());
+        for _ in 0..10 {
+            assert_eq!(limits.address("run", one), Ok(()));
+        }
+        let wait = limits.address("run", one).unwrap_err().wait;
+        assert!(
+            wait > Duration::from_secs(5) && wait <= Duration::from_secs(6),
+            "{wait:?}"
+        );
+        assert_eq!(limits.address("orchestrate", one), Ok(()));
+        assert_eq!(limits.address("run", None), Ok(()));
+        assert_eq!(
+            limits.address_refusal(),
+            "Rate limit exceeded: 10 per 1 minute"
+        );
+    }
+
+    #[test]
+    fn people_have_a_burst_and_zero_means_no_limit() {
+        let ann: PersonId = "ann".parse().unwrap();
+        let some = limits(0, 30, 5);
+        assert_eq!((0..20).filter(|_| some.person(&ann).is_ok()).count(), 5);
+        assert_eq!(
+            (0..20)
+                .filter(|_| some.address("run", None).is_ok())
+                .count(),
+            20
+        );
+        some.sweep();
+        assert!(some.person(&ann).is_err(), "a sweep forgives nobody");
+        let none = limits(10, 0, 5);
+        assert_eq!((0..20).filter(|_| none.person(&ann).is_ok()).count(), 20);
+    }
+}

@@ -1,0 +1,128 @@
+//! `POST /chat/mattermost/command`.
+//!
+//! Size, proof, person, rate, engine: for a command that only reads, nothing on this way touches
+//! a disk or waits for a run's lock.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use rave_domain::ports::surface::{
+    ChatSurface, HttpAnswer, RawRequest, SurfaceRejection, VerifiedEvent,
+};
+use rave_domain::reply::Reply;
+use rave_domain::{ErrorCode, UserError};
+use rave_engine::api::{Caller, Refusal};
+
+use crate::admission::{client_address, details};
+use crate::body;
+use crate::error::ApiError;
+use crate::state::Server;
+
+/// A slash command.
+pub(crate) async fn command(
+    State(server): State<Server>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    match server.mattermost() {
+        Some(surface) => chat(&server, surface, request).await,
+        None => Err(ApiError::not_found(request.uri().path())),
+    }
+}
+
+/// One message of a chat vendor to its answer.
+async fn chat(
+    server: &Server,
+    surface: &Arc<dyn ChatSurface>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let address = client_address(&request);
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path().to_owned();
+    let raw = RawRequest {
+        headers: parts.headers,
+        body: body::read(body, server.body_limits()).await?,
+    };
+    let event = match surface.verify(&raw, server.engine().now()) {
+        Ok(event) => event,
+        Err(rejection) => {
+            if let SurfaceRejection::NotAuthentic { why } = rejection {
+                forged(server, surface.as_ref(), address, &path, why);
+            }
+            return Ok(answered(surface.refuse(&rejection)));
+        }
+    };
+    let reply = reply(server, address, &path, event).await;
+    Ok(answered(surface.answer(&reply)))
+}
+
+async fn reply(
+    server: &Server,
+    address: Option<IpAddr>,
+    path: &str,
+    event: VerifiedEvent,
+) -> Reply {
+    let Some(person) = server.engine().person_of(&event.account) else {
+        return stranger(server, address, path, &event);
+    };
+    let caller = Caller {
+        person,
+        account: event.account.clone(),
+        strength: event.strength,
+        address,
+        endpoint: None,
+    };
+    if let Err(too_many) = server.limits().person(&caller.person.id) {
+        server.over_the_limit(&caller, path);
+        let seconds = too_many.wait.as_secs() + 1;
+        return Reply::error(
+            &UserError::new(ErrorCode::RateLimited, server.limits().person_refusal())
+                .hint(format!("try again in {seconds} s")),
+        );
+    }
+    server.engine().chat(caller, event).await
+}
+
+fn forged(
+    server: &Server,
+    surface: &dyn ChatSurface,
+    address: Option<IpAddr>,
+    path: &str,
+    why: &'static str,
+) {
+    server.engine().count_auth_failure("bad_signature");
+    let refusal = server.refusal("signature.refused", surface.surface(), address, path);
+    server.engine().refused(Refusal {
+        alert: "Authentication failure",
+        details: details([("why", why)]),
+        ..refusal
+    });
+}
+
+fn stranger(server: &Server, address: Option<IpAddr>, path: &str, event: &VerifiedEvent) -> Reply {
+    let refusal = server.refusal("account.unknown", event.account.surface, address, path);
+    server.engine().refused(Refusal {
+        account: Some(event.account.clone()),
+        ..refusal
+    });
+    let account = &event.account;
+    Reply::error(
+        &UserError::new(
+            ErrorCode::UnknownAccount,
+            format!("Rave does not know the account {account}"),
+        )
+        .hint(format!(
+            "an administrator adds it to a person: `accounts = {{ {} = \"{}\" }}`",
+            account.surface, account.id
+        )),
+    )
+}
+
+fn answered(answer: HttpAnswer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let kind = HeaderValue::from_static(answer.content_type);
+    (status, [(CONTENT_TYPE, kind)], answer.body).into_response()
+}

@@ -1,0 +1,217 @@
+//! `POST /orchestrate`: several intents in one run, as in the seed.
+//!
+//! Mistakes in single intents are results, not errors of the request. With `stop_on_failure`, one
+//! intent that cannot run keeps all of them from starting: `stop_x bakup_x start_x` must not end
+//! after `stop_x`. Without it, the others run.
+
+use std::collections::BTreeSet;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use rave_domain::request::Change;
+use rave_domain::{ErrorCode, IntentName, UserError};
+
+use super::answer;
+use super::submit::Sent;
+use crate::error::ApiError;
+use crate::seed::{self, OrchestrateBody, Outputs, Refused};
+use crate::state::Server;
+
+/// `{intents, dry_run, stop_on_failure, rollback_on_failure, parallel, unwind, arguments, wait}`.
+pub(crate) async fn orchestrate(
+    State(server): State<Server>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let sent = Sent::receive(&server, request, Some("orchestrate")).await?;
+    let body = OrchestrateBody::parse(&sent.body)?;
+    server.limit_address("/orchestrate", &sent.caller)?;
+    let call = Call::new(&server, &sent, &body);
+    let (status, answered) = if body.dry_run {
+        (StatusCode::OK, call.plan().await?)
+    } else {
+        call.run().await?
+    };
+    Ok(answer(status, answered, &sent.request_id))
+}
+
+/// One request on its way.
+struct Call<'a> {
+    server: &'a Server,
+    sent: &'a Sent,
+    body: &'a OrchestrateBody,
+    /// In the catalog, each once.
+    known: Vec<IntentName>,
+    /// Named again.
+    repeated: Vec<IntentName>,
+    /// Not in the catalog.
+    unknown: Vec<Refused>,
+}
+
+impl<'a> Call<'a> {
+    fn new(server: &'a Server, sent: &'a Sent, body: &'a OrchestrateBody) -> Self {
+        let catalog = server.engine().catalog();
+        let mut call = Self {
+            server,
+            sent,
+            body,
+            known: Vec::new(),
+            repeated: Vec::new(),
+            unknown: Vec::new(),
+        };
+        let mut seen = BTreeSet::new();
+        for name in &body.intents {
+            match catalog.find(name) {
+                Some(intent) if seen.insert(name) => call.known.push(intent.name.clone()),
+                Some(intent) => call.repeated.push(intent.name.clone()),
+                None => call.unknown.push(Refused {
+                    intent: name.clone(),
+                    error: UserError::new(ErrorCode::UnknownIntent, "there is no such intent"),
+                }),
+            }
+        }
+        call
+    }
+
+    async fn run(
+        mut self,
+    ) -> Result<(StatusCode, serde_json::Map<String, serde_json::Value>), ApiError> {
+        let stop = self.body.options.stop_on_failure;
+        let mut refused = std::mem::take(&mut self.unknown);
+        if !stop && self.known.len() > 1 {
+            // Asked for one by one, so that those which cannot run do not hold back the others.
+            refused.extend(self.sift().await?);
+        }
+        if self.known.is_empty() || (stop && !refused.is_empty()) {
+            return Ok(self.answered(None, &refused).await);
+        }
+        let request = self.body.request(self.known.clone());
+        match self
+            .sent
+            .submit_run(self.server, Change::Run(request))
+            .await
+        {
+            Ok(snapshot) => {
+                let snapshot = self.server.wait(snapshot, self.body.wait).await?;
+                Ok(self.answered(Some(snapshot), &refused).await)
+            }
+            Err(error) if is_about_an_intent(error.code) => {
+                refused.extend(self.attributed(&error).await);
+                self.known
+                    .retain(|name| refused.iter().all(|r| r.intent != name.as_str()));
+                Ok(self.answered(None, &refused).await)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn answered(
+        &self,
+        snapshot: Option<rave_engine::api::RunSnapshot>,
+        refused: &[Refused],
+    ) -> (StatusCode, serde_json::Map<String, serde_json::Value>) {
+        let outputs = match &snapshot {
+            Some(snapshot) => self.sent.outputs(self.server, snapshot).await,
+            None => Outputs::new(),
+        };
+        let held_back: &[IntentName] = if snapshot.is_none() { &self.known } else { &[] };
+        seed::orchestrated(
+            snapshot.as_ref(),
+            &outputs,
+            refused,
+            held_back,
+            &self.repeated,
+        )
+    }
+
+    /// What would happen to those that can run, and why the others cannot.
+    async fn plan(mut self) -> Result<serde_json::Map<String, serde_json::Value>, ApiError> {
+        let mut refused = std::mem::take(&mut self.unknown);
+        refused.extend(self.sift().await?);
+        if self.known.is_empty() {
+            return Ok(seed::planned(None, &refused, &self.repeated));
+        }
+        let request = self.body.request(self.known.clone());
+        let dry = self
+            .server
+            .engine()
+            .dry_run(&self.sent.caller, &request)
+            .await?;
+        Ok(seed::planned(Some(&dry), &refused, &self.repeated))
+    }
+
+    /// Takes out the intents that cannot run. Arguments are for all intents together, so a wrong
+    /// one is not looked for in each.
+    async fn sift(&mut self) -> Result<Vec<Refused>, ApiError> {
+        let mut refused = Vec::new();
+        let mut good = Vec::new();
+        for name in std::mem::take(&mut self.known) {
+            match self.look_at(&name).await {
+                Ok(()) => good.push(name),
+                Err(error) if error.code == ErrorCode::InvalidArgument => good.push(name),
+                Err(error) if is_about_an_intent(error.code) => {
+                    self.server.denied(&self.sent.caller, name.as_str(), &error);
+                    refused.push(Refused {
+                        intent: name.into(),
+                        error,
+                    });
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.known = good;
+        Ok(refused)
+    }
+
+    /// Which intents a refusal of the whole request is about: those that are refused alike alone,
+    /// or all when none is.
+    async fn attributed(&self, error: &UserError) -> Vec<Refused> {
+        let mut found = Vec::new();
+        if self.known.len() > 1 {
+            for name in &self.known {
+                if let Err(own) = self.look_at(name).await
+                    && own.code == error.code
+                {
+                    found.push(Refused {
+                        intent: name.to_string(),
+                        error: own,
+                    });
+                }
+            }
+        }
+        if found.is_empty() {
+            let all = |name: &IntentName| Refused {
+                intent: name.to_string(),
+                error: error.clone(),
+            };
+            found = self.known.iter().map(all).collect();
+        }
+        found
+    }
+
+    async fn look_at(&self, name: &IntentName) -> Result<(), UserError> {
+        let request = self.body.request(vec![name.clone()]);
+        let dry = self
+            .server
+            .engine()
+            .dry_run(&self.sent.caller, &request)
+            .await;
+        dry.map(|_| ())
+    }
+}
+
+/// Whether an error is a result of an intent; the others are errors of the request or of Rave.
+fn is_about_an_intent(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::UnknownIntent
+            | ErrorCode::PolicyDenied
+            | ErrorCode::LabelMismatch
+            | ErrorCode::Frozen
+            | ErrorCode::InvalidArgument
+            | ErrorCode::MissingField
+            | ErrorCode::TargetMissing
+            | ErrorCode::CommandFailed
+            | ErrorCode::DriverUnavailable
+    )
+}
