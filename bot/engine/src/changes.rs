@@ -7,14 +7,14 @@ use rave_domain::ids::{LockKey, RunId, StepId};
 use rave_domain::people::PersonKind;
 use rave_domain::ports::store::{Freeze, LockRow, Write};
 use rave_domain::request::{Change, Decision, RunRequest, Verdict};
-use rave_domain::run::{DecisionRefused, Event, Origin, Run, Submission};
+use rave_domain::run::{DecisionRefused, Event, Origin, Run};
 use rave_domain::{ErrorCode, UserError};
 use rave_policy::{Action, Builtin, RunVerb, Subject};
 use serde_json::json;
 
 use crate::api::{Changed, RunSnapshot};
 use crate::intake::{Accepted, Recorded, done};
-use crate::journal::store_error;
+use crate::journal::{Opening, store_error};
 use crate::judge::{decidables, run_action, subject};
 use crate::metrics::DryRunLabel;
 use crate::shared::{Cell, Shared, lock};
@@ -68,11 +68,8 @@ impl Shared {
                 .insert(param.clone(), vec![value.clone()]);
         }
         let planned = self.plan(&accepted.rules, &with_secrets).await?;
-        let plan = self
-            .judge(&accepted.rules, subject, planned.plan)?
-            .into_inner()
-            .0;
-        for step in &plan.steps {
+        let plan = self.judge(&accepted.rules, subject, planned.plan)?;
+        for step in &plan.get().0.steps {
             self.metrics.requested(&step.operation, DryRunLabel::Real);
         }
         let mut writes = vec![accepted.answered(&Recorded::Run { run: run.clone() })];
@@ -91,9 +88,8 @@ impl Shared {
             });
         }
         let person = subject.person();
-        let submission = Submission {
+        let opening = Opening {
             run,
-            at: self.clock.now(),
             origin: Origin {
                 request: accepted.row.request.clone(),
                 person: person.id.clone(),
@@ -107,9 +103,8 @@ impl Shared {
                 retry_of: retry_of.cloned(),
             },
             request: request.clone(),
-            plan,
         };
-        let cell = self.open_run(submission, writes).await?;
+        let cell = self.open_run(plan, opening, writes).await?;
         Ok(Changed::Run(self.snapshot(&cell)))
     }
 

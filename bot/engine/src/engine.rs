@@ -23,7 +23,7 @@ use crate::journal::{TurnError, is_settled, store_error};
 use crate::judge::subject;
 use crate::records;
 use crate::recovery::Recovery;
-use crate::shared::{Parts, Rules, Shared};
+use crate::shared::{Parts, Rules, Shared, lock};
 
 /// The engine. Cheap to clone; everything behind it is shared.
 #[derive(Clone)]
@@ -440,6 +440,20 @@ impl Shared {
             parts.push(PartHealth {
                 part: format!("breaker.{name}"),
                 fault: Some(why),
+                required: false,
+            });
+        }
+        let unreadable: Vec<String> = lock(&self.unreadable)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        if !unreadable.is_empty() {
+            parts.push(PartHealth {
+                part: "journal".to_owned(),
+                fault: Some(format!(
+                    "{} cannot be read back; what they hold stays locked",
+                    unreadable.join(", ")
+                )),
                 required: false,
             });
         }

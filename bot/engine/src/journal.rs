@@ -12,9 +12,13 @@ use std::time::Duration;
 use rave_domain::ids::{Attempt, RunId, StepId};
 use rave_domain::plan::Class;
 use rave_domain::ports::store::{LedgerRow, LockRow, LockWait, RunRow, StoreError, Write};
-use rave_domain::run::{Command, Event, Illegal, Run, RunStatus};
+use rave_domain::request::RunRequest;
+use rave_domain::run::{Command, Event, Illegal, Origin, Run, RunStatus, Submission};
 use rave_domain::{ErrorCode, UserError};
 
+use rave_policy::Authorized;
+
+use crate::judge::AskedPlan;
 use crate::locks::Acquired;
 use crate::records;
 use crate::shared::{Cell, Shared};
@@ -61,6 +65,13 @@ pub(crate) fn store_error(error: &StoreError) -> UserError {
     }
 }
 
+/// What a run begins with, apart from its plan.
+pub(crate) struct Opening {
+    pub(crate) run: RunId,
+    pub(crate) origin: Origin,
+    pub(crate) request: RunRequest,
+}
+
 /// A turn under way.
 struct Turn {
     run: Run,
@@ -69,9 +80,9 @@ struct Turn {
     events: Vec<Event>,
     writes: Vec<Write>,
     claimed: Vec<(StepId, Attempt)>,
-    stops: Vec<StepId>,
     hold: Option<String>,
-    granted: bool,
+    /// Whether the lock table has changed for this turn.
+    queued: bool,
 }
 
 impl Turn {
@@ -98,9 +109,8 @@ impl Shared {
             events: Vec::new(),
             writes: extra,
             claimed: Vec::new(),
-            stops: Vec::new(),
             hold: None,
-            granted: false,
+            queued: false,
         };
         for event in make(&before)? {
             turn.apply(event)?;
@@ -108,28 +118,36 @@ impl Shared {
         self.finish_turn(cell, Some(&before), turn).await
     }
 
-    /// The first turn of a run: its submission, and all that follows at once.
+    /// The first turn of a run: its submission, and all that follows at once. A run exists only
+    /// for a plan that policy allowed.
     pub(crate) async fn open_run(
         self: &Arc<Self>,
-        submission: rave_domain::run::Submission,
+        plan: Authorized<AskedPlan>,
+        opening: Opening,
         extra: Vec<Write>,
     ) -> Result<Arc<Cell>, TurnError> {
+        let submission = Submission {
+            run: opening.run,
+            at: self.clock.now(),
+            origin: opening.origin,
+            request: opening.request,
+            plan: plan.into_inner().0,
+        };
         let event = Event::Submitted(Box::new(submission.clone()));
         let run = Run::submitted(submission);
         let cell = Arc::new(Cell::new(Arc::new(run.clone())));
-        let _gate = cell.gate.lock().await;
+        let gate = cell.gate.lock().await;
         let turn = Turn {
             run,
             written: 0,
             events: vec![event],
             writes: extra,
             claimed: Vec::new(),
-            stops: Vec::new(),
             hold: None,
-            granted: false,
+            queued: false,
         };
         self.finish_turn(&cell, None, turn).await?;
-        drop(_gate);
+        drop(gate);
         Ok(cell)
     }
 
@@ -172,7 +190,7 @@ impl Shared {
             writes.append(&mut turn.writes);
             (self.fail_point)("turn.before_commit");
             if let Err(error) = self.store.commit(writes).await {
-                if turn.granted {
+                if turn.queued {
                     self.locks.give_back(&turn.run.id);
                 }
                 return Err(error.into());
@@ -185,7 +203,6 @@ impl Shared {
     /// Answers the core's commands as far as they can be answered now.
     async fn follow(self: &Arc<Self>, cell: &Arc<Cell>, turn: &mut Turn) {
         loop {
-            turn.stops.clear();
             turn.hold = None;
             let mut moved = false;
             for command in turn.run.commands() {
@@ -193,11 +210,8 @@ impl Shared {
                     Command::AcquireLocks(keys) => self.acquire(turn, &keys),
                     Command::ConfirmPlan => Some(self.confirm(&turn.run).await),
                     Command::Claim(step) => self.claim(turn, step),
-                    Command::Stop(step) => {
-                        turn.stops.push(step);
-                        None
-                    }
-                    Command::Close => None,
+                    // The attempt under way watches its run and stops by itself.
+                    Command::Stop(_) | Command::Close => None,
                 };
                 let Some(event) = event else { continue };
                 if let Event::Claimed { step, attempt, .. } = &event {
@@ -222,7 +236,7 @@ impl Shared {
     fn acquire(&self, turn: &mut Turn, keys: &[rave_domain::LockKey]) -> Option<Event> {
         match self.locks.acquire(&turn.run, keys) {
             Acquired::Granted(epochs) => {
-                turn.granted = true;
+                turn.queued = true;
                 turn.writes.push(Write::LockWaitOver(turn.run.id.clone()));
                 turn.writes.extend(epochs.iter().map(|(key, epoch)| {
                     Write::Lock(LockRow {
@@ -324,16 +338,22 @@ impl Shared {
                 turn.writes.push(Write::Audit(row));
             }
         }
+        let ended = before.is_none_or(|before| before.status != turn.run.status)
+            && turn.run.status.is_terminal();
+        if ended {
+            turn.writes.push(Write::Audit(records::ended(&turn.run)));
+        }
         if self.couriers.contains_key(records::ALERT_COURIER) {
-            let mut ended = false;
-            for event in &turn.events {
-                let basis = if ended { Some(&turn.run) } else { before };
-                if let Some(alert) = records::alert(basis, &turn.run, event) {
-                    ended |= turn.run.status.is_terminal();
-                    let row = records::alert_row(alert, Some(&turn.run));
-                    turn.writes.push(Write::Outbox(row));
-                }
-            }
+            let about_events = turn
+                .events
+                .iter()
+                .filter_map(|event| records::alert(&turn.run, event));
+            let about_end = ended.then(|| records::end_alert(&turn.run)).flatten();
+            let rows: Vec<Write> = about_events
+                .chain(about_end)
+                .map(|alert| Write::Outbox(records::alert_row(alert, Some(&turn.run))))
+                .collect();
+            turn.writes.extend(rows);
         }
         if let Some(row) = self.message(before, &turn.run).await {
             turn.writes.push(Write::Outbox(row));
@@ -352,9 +372,6 @@ impl Shared {
         self.timers.arm(&run);
         for (step, attempt) in turn.claimed {
             self.execute(Arc::clone(cell), step, attempt);
-        }
-        for step in turn.stops {
-            self.stop_effect(&run, step);
         }
         if ended {
             self.close_cell(&run.id);

@@ -200,56 +200,87 @@ fn reported(run: &Run, id: StepId, at: Timestamp, outcome: &Outcome) -> AuditEnt
     row.details = details;
     row.duration_ms = step
         .and_then(|step| step.claimed_at)
-        .map(|claimed| u64::try_from(between(claimed, at).as_millis()).unwrap_or(u64::MAX));
+        .map(|claimed| millis(between(claimed, at)));
     row
 }
 
-/// The alert of an event, if it is one that somebody must see.
-pub(crate) fn alert(before: Option<&Run>, run: &Run, event: &Event) -> Option<Alert> {
-    let at = event.at();
-    let alert = |title: &str, text: String, good: bool| {
-        Some(Alert {
-            title: title.to_owned(),
-            text,
-            good,
-            at,
-        })
+/// The audit row of a run's end.
+pub(crate) fn ended(run: &Run) -> AuditEntry {
+    let at = run.ended_at.unwrap_or(run.updated_at);
+    let mut row = entry(run, at, "run.ended");
+    row.result = if run.status == RunStatus::Succeeded {
+        AuditResult::Ok
+    } else {
+        AuditResult::Failed
     };
-    let who = &run.origin.person;
-    if let Event::Reported { step, outcome, .. } = event {
-        let reported = step_alert(run, *step, outcome);
-        if let Some((title, text, good)) = reported {
-            return alert(title, text, good);
-        }
-    }
-    if let Event::ClaimRefused { failure, .. } = event {
-        return alert(
+    row.duration_ms = Some(millis(between(run.created_at, at)));
+    row.details = json!({"state": run.status, "reason": run.reason});
+    row
+}
+
+fn millis(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The alert of an event, if it is one that somebody must see. `run` is the state after it.
+pub(crate) fn alert(run: &Run, event: &Event) -> Option<Alert> {
+    let (title, text, good) = match event {
+        Event::Reported { step, outcome, .. } => step_alert(run, *step, outcome)?,
+        Event::ClaimRefused { failure, .. } => (
             "Policy denial",
             format!(
-                "{} of {who}: {}",
+                "{} of {}: {}",
                 replies::names(&run.plan),
+                run.origin.person,
                 failure.message
             ),
             false,
-        );
-    }
-    let ended = before.is_none_or(|before| before.status != run.status) && run.status.is_terminal();
-    if !ended {
-        return None;
-    }
-    let text = format!("{} by {who} ({})", replies::names(&run.plan), run.id);
-    match run.status {
-        RunStatus::Succeeded => alert("Success", text, true),
-        RunStatus::Cancelled => alert("Cancelled", text, false),
-        // The failed step has alerted already, with its output.
+        ),
+        Event::Submitted(_)
+        | Event::Decided { .. }
+        | Event::Expired { .. }
+        | Event::LocksGranted { .. }
+        | Event::LockBroken { .. }
+        | Event::Started { .. }
+        | Event::Voided { .. }
+        | Event::Claimed { .. }
+        | Event::Prepared { .. }
+        | Event::Recovered { .. }
+        | Event::CancelRequested { .. }
+        | Event::Resolved { .. } => return None,
+    };
+    Some(Alert {
+        title: title.to_owned(),
+        text,
+        good,
+        at: event.at(),
+    })
+}
+
+/// The alert of a run's end. A failed run has alerted with its failed step, output included.
+pub(crate) fn end_alert(run: &Run) -> Option<Alert> {
+    let (title, good) = match run.status {
+        RunStatus::Succeeded => ("Success", true),
+        RunStatus::Cancelled => ("Cancelled", false),
         RunStatus::Failed
         | RunStatus::Planned
         | RunStatus::AwaitingApproval
         | RunStatus::Queued
         | RunStatus::Running
         | RunStatus::Compensating
-        | RunStatus::NeedsAttention => None,
-    }
+        | RunStatus::NeedsAttention => return None,
+    };
+    Some(Alert {
+        title: title.to_owned(),
+        text: format!(
+            "{} by {} ({})",
+            replies::names(&run.plan),
+            run.origin.person,
+            run.id
+        ),
+        good,
+        at: run.ended_at.unwrap_or(run.updated_at),
+    })
 }
 
 fn step_alert(run: &Run, id: StepId, outcome: &Outcome) -> Option<(&'static str, String, bool)> {

@@ -2,10 +2,11 @@
 //! children are ended, steps that were under way are settled by their class, requests without an
 //! answer go through the gate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rave_domain::ids::{Attempt, RunId, StepId};
+use rave_domain::people::{Person, PersonKind};
 use rave_domain::plan::Class;
 use rave_domain::ports::driver::Inspection;
 use rave_domain::ports::store::{InboxRow, LedgerRow, StoreError, Write};
@@ -48,6 +49,7 @@ impl Shared {
                 }
                 Err(illegal) => {
                     found.unreadable += 1;
+                    lock(&self.unreadable).push(id.clone());
                     tracing::error!(run.id = %id, error = &illegal as &dyn std::error::Error, "journal_unreadable");
                 }
             }
@@ -175,10 +177,14 @@ impl Shared {
     /// the roles of now. Secrets that came with it are lost and must be sent again.
     async fn process_again(self: Arc<Self>, row: InboxRow) {
         let rules = self.rules();
-        let Some(person) = rules.policy.person(&row.person) else {
-            tracing::warn!(request.id = %row.request, "requester_gone");
-            return;
-        };
+        // Somebody who is gone has no roles, so the gate refuses and the request is answered.
+        let person = rules.policy.person(&row.person).unwrap_or_else(|| {
+            Arc::new(Person {
+                id: row.person.clone(),
+                roles: BTreeSet::new(),
+                kind: PersonKind::Human,
+            })
+        });
         let endpoint = if let rave_domain::request::Change::Run(request) = &row.change {
             Some(if request.intents.len() == 1 {
                 "run"

@@ -28,6 +28,9 @@ use crate::shared::{Cell, Shared};
 /// Pause before a result that could not be written is written again.
 const WRITE_AGAIN: Duration = Duration::from_millis(500);
 
+/// Pause before a driver is told again to stop an effect that still runs.
+const CANCEL_AGAIN: Duration = Duration::from_millis(500);
+
 /// One attempt under way.
 struct Attempting {
     shared: Arc<Shared>,
@@ -116,19 +119,6 @@ impl Shared {
         });
     }
 
-    /// Stops a step's effect; its report follows by itself. Harmless when repeated.
-    pub(crate) fn stop_effect(self: &Arc<Self>, run: &Arc<Run>, step: StepId) {
-        let Some(state) = run.step(step) else { return };
-        let Some(driver) = run
-            .operation(state)
-            .and_then(|operation| self.driver(operation).ok())
-        else {
-            return;
-        };
-        let key = run.effect_key(state);
-        self.tasks.spawn(async move { driver.cancel(&key).await });
-    }
-
     /// Opens the values of an operation's secret fields.
     async fn open_secrets(
         &self,
@@ -203,6 +193,10 @@ impl Shared {
                 Ok(_) => break,
                 Err(TurnError::Store(error)) => {
                     tracing::error!(run.id = %cell.id, error = &error as &dyn std::error::Error, "result_not_written");
+                    if self.ended.is_cancelled() {
+                        // The next start settles the step by its class.
+                        break;
+                    }
                     tokio::time::sleep(WRITE_AGAIN).await;
                 }
                 Err(error @ (TurnError::Illegal(_) | TurnError::Refused(_))) => {
@@ -368,7 +362,11 @@ impl Attempting {
             self.operation.timeout,
             self.driver.prepare(&self.operation, context),
         );
-        let undo = match read.await {
+        let read = tokio::select! {
+            read = read => read,
+            () = self.cancelled() => return Err(Outcome::Stopped { touched: false }),
+        };
+        let undo = match read {
             Ok(Ok(undo)) => undo,
             Ok(Err(error)) => return Err(self.no_effect(error)),
             Err(_) => {
@@ -432,7 +430,10 @@ impl Attempting {
                 Some(None) | None => driver.apply(&operation, &call).await,
             }
         });
-        let ended = tokio::time::timeout(self.operation.timeout, &mut task).await;
+        let ended = tokio::select! {
+            ended = tokio::time::timeout(self.operation.timeout, &mut task) => ended,
+            never = self.cancel_when_asked(context) => match never {},
+        };
         match ended {
             Ok(joined) => self.settled(flatten(joined), context).await,
             Err(_) => {
@@ -456,12 +457,38 @@ impl Attempting {
         }
     }
 
+    /// Whether this attempt is to be stopped. Undo steps are the way out of a cancel and go on.
     fn stopping(&self) -> bool {
-        let run = self.cell.current();
+        self.is_stopped_by(&self.cell.current())
+    }
+
+    fn is_stopped_by(&self, run: &Run) -> bool {
         let undo = run
             .step(self.step)
             .is_some_and(|step| step.undoes().is_some());
         run.cancel.is_some() && !undo
+    }
+
+    /// Returns once this attempt is to be stopped.
+    async fn cancelled(&self) {
+        let mut states = self.cell.watch();
+        if states
+            .wait_for(|run| self.is_stopped_by(run))
+            .await
+            .is_err()
+        {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Tells the driver to stop once the run is cancelled, and again until it has: a first call
+    /// may come before the driver has the effect in its hands.
+    async fn cancel_when_asked(&self, context: &EffectContext) -> std::convert::Infallible {
+        self.cancelled().await;
+        loop {
+            self.driver.cancel(&context.key).await;
+            tokio::time::sleep(CANCEL_AGAIN).await;
+        }
     }
 
     async fn settled(

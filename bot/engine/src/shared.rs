@@ -180,6 +180,10 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
     /// Cancelled first: no new claims, no new requests.
     pub(crate) stopping: CancellationToken,
+    /// Cancelled last: the store is about to close.
+    pub(crate) ended: CancellationToken,
+    /// Runs whose journal could not be read back; their locks stay held.
+    pub(crate) unreadable: Mutex<Vec<RunId>>,
     pub(crate) fail_point: FailPoint,
 }
 
@@ -217,6 +221,8 @@ impl Shared {
             answered: Notify::new(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            ended: CancellationToken::new(),
+            unreadable: Mutex::default(),
             fail_point: parts.fail_point,
         };
         shared.register_catalog(&parts.rules.catalog);

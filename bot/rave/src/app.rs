@@ -121,7 +121,9 @@ impl App {
         let engine = Engine::new(Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
             clock: Arc::clone(&clock),
-            ids: overrides.ids.unwrap_or_else(|| Arc::new(UlidGen::default())),
+            ids: overrides
+                .ids
+                .unwrap_or_else(|| Arc::new(UlidGen::default())),
             drivers,
             couriers,
             rules: first,
@@ -271,7 +273,7 @@ fn chats(config: &Config) -> Result<(Mattermost, Vec<Arc<dyn Courier>>), StartEr
     let discord = Discord::new(&config.discord, client)
         .map_err(|error| ConfigError::Whole(error.to_string()))?;
     let couriers = mattermost
-        .response_url()
+        .courier()
         .into_iter()
         .chain(discord.audit())
         .collect();

@@ -386,11 +386,12 @@ impl Config {
                 set(&mut table, &keys, value);
             }
         }
-        let config: Self = toml::Value::Table(table)
-            .try_into()
-            .map_err(|error: toml::de::Error| ConfigError::Environment {
-                why: error.message().to_owned(),
-            })?;
+        let config: Self =
+            toml::Value::Table(table)
+                .try_into()
+                .map_err(|error: toml::de::Error| ConfigError::Environment {
+                    why: error.message().to_owned(),
+                })?;
         config.check()?;
         Ok(config)
     }

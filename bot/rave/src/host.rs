@@ -21,8 +21,12 @@ impl Clock for SystemClock {
     )]
     fn now(&self) -> Timestamp {
         let now = Timestamp::now();
-        now.round(jiff::TimestampRound::new().smallest(Unit::Millisecond).mode(jiff::RoundMode::Trunc))
-            .unwrap_or(now)
+        now.round(
+            jiff::TimestampRound::new()
+                .smallest(Unit::Millisecond)
+                .mode(jiff::RoundMode::Trunc),
+        )
+        .unwrap_or(now)
     }
 }
 

@@ -13,8 +13,18 @@ use crate::config::Config;
 
 /// The words of the CLI that intents may not take.
 const CLI_WORDS: [&str; 12] = [
-    "init", "setup", "token", "gateway enroll", "secrets init", "tls bootstrap", "serve", "check",
-    "demo", "backup", "restore", "policy",
+    "init",
+    "setup",
+    "token",
+    "gateway enroll",
+    "secrets init",
+    "tls bootstrap",
+    "serve",
+    "check",
+    "demo",
+    "backup",
+    "restore",
+    "policy",
 ];
 
 /// Loads and checks everything that decides what may be done.

@@ -72,7 +72,10 @@ pub(crate) async fn mirror(store: Arc<dyn Store>, path: PathBuf, stop: Cancellat
                 }
             }
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "audit_mirror_failed");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "audit_mirror_failed"
+                );
             }
         }
         tokio::select! {
