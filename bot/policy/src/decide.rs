@@ -134,7 +134,7 @@ impl Policy {
             && run
                 .intents
                 .keys()
-                .any(|intent| self.may_approve(who, intent));
+                .any(|intent| self.may_approve(who, intent, run));
         let intents = run
             .intents
             .keys()
@@ -152,14 +152,28 @@ impl Policy {
         )
     }
 
-    /// Whether somebody holds a role that may approve an intent; enough to see its runs.
-    fn may_approve(&self, who: &Subject, intent: &IntentName) -> bool {
-        !who.person.is_robot()
-            && self
-                .intents
-                .get(intent)
-                .and_then(|facts| facts.approval.as_ref())
-                .is_some_and(|need| !need.from.is_disjoint(&who.person.roles))
+    /// Whether somebody holds a role that may approve an intent, or a policy file lets them. Who
+    /// asked does not matter here: it is about seeing the intent's runs, not about deciding.
+    fn may_approve(&self, who: &Subject, intent: &IntentName, run: &RunFacts) -> bool {
+        let facts = self.intents.get(intent);
+        let Some(need) = facts.and_then(|facts| facts.approval.as_ref()) else {
+            return false;
+        };
+        if who.person.is_robot() {
+            return false;
+        }
+        if !need.from.is_disjoint(&who.person.roles) {
+            return true;
+        }
+        let arguments = run.intents.get(intent).cloned().unwrap_or_default();
+        let requester = self.somebody(&run.requester);
+        let need = Decidable::new(need, arguments, &requester);
+        let approver = Subject {
+            strength: Strength::Totp,
+            ..who.clone()
+        };
+        self.rules.has_operator_permit("run.decide")
+            && self.verdict(&approver, &Action::Decide(need)).is_ok()
     }
 
     fn ask(&self, who: &Subject, about: About<'_>) -> Answer {

@@ -25,8 +25,9 @@
 //! policy.people().by_account(&Account)  -> Option<Arc<Person>>      // humans and robots with accounts
 //! policy.person(&PersonId)              -> Option<Arc<Person>>      // anybody, key robots included
 //! policy.robot(Robot::Scheduler)        -> Arc<Person>              // Api, Scheduler, WebhookGithub, WebhookGitlab
-//! policy.authenticate_key(key, endpoint)-> KeyCheck                 // X-API-Key: Known(Subject) | Wrong | GlobalRefused | NotConfigured
+//! policy.authenticate_key(key, Option<Endpoint>) -> KeyCheck        // Known(Subject) | Wrong | GlobalRefused | NotConfigured
 //! policy.authenticate_token(token)      -> Option<Subject>          // Bearer or X-API-Key
+//! policy.knows_anybody()                -> bool                     // else `rave serve` refuses to start
 //! Subject::new(person, account, strength)                           // live, through an account
 //! Subject::recorded(person, account)                                // again for a run on record: claim, start
 //! ```
@@ -40,7 +41,7 @@
 //! Action::Request { intent, arguments } | Action::Decide(Decidable) | Action::Run(RunVerb, RunFacts)
 //!       | Action::Builtin(Builtin, Option<String>)
 //! Builtin::from_str("lock.break"), RunVerb::{Read, Cancel, Retry, Resolve}
-//! Denial { code, rule, because, nearest_yes } -> UserError
+//! Denial { code, rule, because, nearest_yes } -> UserError;  denial.by_key_file(), endpoint.seed_refusal()
 //! label_gate(&intent, required, approved), freeze_gate(&freezes, &intent, target) -> Result<(), Denial>
 //! ```
 //!

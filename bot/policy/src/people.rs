@@ -233,9 +233,11 @@ impl People {
                         .hint("an account is one person's; approvals count people"),
                     );
                 } else {
-                    let own = self.accounts.entry(person.id.clone()).or_default();
-                    own.push(account.clone());
-                    self.by_account.insert(account, Arc::clone(&person));
+                    let known = self.by_account.insert(account.clone(), Arc::clone(&person));
+                    if known.is_none() {
+                        let own = self.accounts.entry(person.id.clone()).or_default();
+                        own.push(account);
+                    }
                 }
             }
         }

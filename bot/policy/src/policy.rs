@@ -117,14 +117,6 @@ impl Policy {
         &self.input.keys
     }
 
-    /// Whether anybody at all can get in: a person, a token or a key.
-    #[must_use]
-    pub fn admits_anybody(&self) -> bool {
-        !(self.input.people.is_empty()
-            && self.input.tokens.is_empty()
-            && self.input.keys.is_empty())
-    }
-
     /// A built-in robot.
     #[must_use]
     pub fn robot(&self, robot: Robot) -> Arc<Person> {

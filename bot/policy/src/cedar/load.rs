@@ -216,16 +216,17 @@ impl Reader {
         let sound = checked.validation_passed();
         for warning in checked.validation_warnings() {
             let found = fault(file, &warning.into());
-            match warning {
-                // Such a forbid forbids nothing: most often a misspelt argument after `has`.
+            // Such a forbid forbids nothing: most often a misspelt argument after `has`.
+            let never_applies = matches!(
+                warning,
                 ValidationWarning::ImpossiblePolicy(_)
-                | ValidationWarning::InvalidActionApplication(_) => {
-                    if sound {
-                        self.faults
-                            .push(found.hint("no attribute or argument may have that name"));
-                    }
-                }
-                _ => self.warnings.push(found.to_string()),
+                    | ValidationWarning::InvalidActionApplication(_)
+            );
+            if !never_applies {
+                self.warnings.push(found.to_string());
+            } else if sound {
+                self.faults
+                    .push(found.hint("perhaps no attribute or argument has that name"));
             }
         }
         for (place, policy) in in_order(&set, &file.text) {

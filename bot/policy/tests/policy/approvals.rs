@@ -118,3 +118,18 @@ fn a_policy_file_can_name_approvers_but_not_lift_the_fixed_limits() {
         "ann carl eve root"
     );
 }
+
+#[test]
+fn whom_a_policy_file_lets_approve_may_read_the_runs() {
+    let read = |policy: &Policy| {
+        let run = rave_policy::RunFacts {
+            requester: id("ann"),
+            intents: [(name("rollout_media"), Values::new())].into(),
+        };
+        let action = Action::Run(rave_policy::RunVerb::Read, run);
+        outcome(policy, &subject(policy, "eve"), action)
+    };
+    assert_eq!(read(&policy()), "-no-rule");
+    let file = r#"permit(principal == Person::"eve", action == Action::"run.decide", resource);"#;
+    assert_eq!(read(&with_files(&[file])), "readers");
+}

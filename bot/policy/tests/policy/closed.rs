@@ -105,7 +105,7 @@ fn policy_files() {
         ),
         (
             "unknown type",
-            r#"permit(principal in Group::"ops", action, resource);"#,
+            r#"permit(principal in Rolle::"ops", action, resource);"#,
         ),
         (
             "unknown argument",
@@ -144,15 +144,12 @@ fn policy_files() {
     syntax: ops.cedar:3:17: unexpected end of input, expected `!=`, `)`, `,`, `:`, `<`, `<=`, `==`, `>`, `>=`, `in`, or `is`
     two errors at once: ops.cedar:1:19: found an invalid variable in the policy scope: acton; policy scopes must contain a `principal`, `action`, and `resource` element in that order
     ops.cedar:2:8: found an invalid variable in the policy scope: principle; policy scopes must contain a `principal`, `action`, and `resource` element in that order
-    unknown action: ops.cedar:1:29: for policy `policy0`, unrecognized action `Action::"run.rquest"`; did you mean `Action::"run.request"`?
-    ops.cedar:1:1: for policy `policy0`, unable to find an applicable action given the policy scope constraints; an attribute or argument of that name may not exist
-    ops.cedar:1:1: for policy `policy0`, policy is impossible: the policy expression evaluates to false for all valid requests; an attribute or argument of that name may not exist
-    unknown attribute: ops.cedar:2:8: for policy `policy0`, attribute `robt` on entity type `Person` not found; did you mean `robot`?
-    unknown type: ops.cedar:1:21: for policy `policy0`, unrecognized entity type `Group`; did you mean `Role`?
-    ops.cedar:1:1: for policy `policy0`, unable to find an applicable action given the policy scope constraints; an attribute or argument of that name may not exist
-    unknown argument: ops.cedar:1:1: for policy `policy0`, policy is impossible: the policy expression evaluates to false for all valid requests; an attribute or argument of that name may not exist
-    argument without has: ops.cedar:1:69: for policy `policy0`, unable to guarantee safety of access to optional attribute `args.replicas` in context for Action::"run.request"; try testing for the attribute's presence with `context.args has replicas && ..`
-    argument of another type: ops.cedar:1:93: for policy `policy0`, unexpected type: expected Long but saw String
+    unknown action: ops.cedar:1:29: unrecognized action `Action::"run.rquest"`; did you mean `Action::"run.request"`?
+    unknown attribute: ops.cedar:2:8: attribute `robt` on entity type `Person` not found; did you mean `robot`?
+    unknown type: ops.cedar:1:21: unrecognized entity type `Rolle`; did you mean `Role`?
+    unknown argument: ops.cedar:1:1: policy is impossible: the policy expression evaluates to false for all valid requests; perhaps no attribute or argument has that name
+    argument without has: ops.cedar:1:69: unable to guarantee safety of access to optional attribute `args.replicas` in context for Action::"run.request"; try testing for the attribute's presence with `context.args has replicas && ..`
+    argument of another type: ops.cedar:1:93: unexpected type: expected Long but saw String
     unknown intent: ops.cedar:2:3: there is no intent "opne"
     a fixed rule's name: ops.cedar:1:1: another rule has the name admin; give each policy an @id of its own
     a name twice: ops.cedar:2:1: another rule has the name x; give each policy an @id of its own

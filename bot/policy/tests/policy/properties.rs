@@ -85,7 +85,7 @@ fn allowed(policy: &Policy) -> Vec<(String, Action)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
 
     #[test]
     fn adding_a_forbid_never_allows_more(rules in rules(), forbid in rule("forbid")) {
@@ -122,8 +122,9 @@ proptest! {
 
     #[test]
     fn no_text_panics_or_opens(text in "\\PC{0,120}") {
+        // Text that parses can only be comments or white space: nobody may more than without it.
         if let Ok(policy) = Policy::load(rave_policy::PolicyInput { files: vec![file(&text)], ..input() }) {
-            prop_assert!(!text.contains("permit") || policy.hash() != crate::world::policy().hash());
+            prop_assert_eq!(allowed(&policy), allowed(&crate::world::policy()));
         }
         prop_assert!(rave_policy::Keys::load(None, Some(&key_file(&text))).is_err());
     }
