@@ -6,7 +6,6 @@ use std::str::FromStr;
 
 use http::HeaderMap;
 use ipnet::IpNet;
-use serde::{Deserialize, Deserializer};
 
 /// The header in which proxies name whom they forward for; each appends what it saw.
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -68,25 +67,6 @@ impl FromStr for AddressList {
             list.add(entry)?;
         }
         Ok(list)
-    }
-}
-
-impl<'de> Deserialize<'de> for AddressList {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(
-            untagged,
-            expecting = "an address, a comma list or a list of addresses"
-        )]
-        enum OneOrMany {
-            One(String),
-            Many(Vec<String>),
-        }
-        let entries = match OneOrMany::deserialize(from)? {
-            OneOrMany::One(text) => text,
-            OneOrMany::Many(entries) => entries.join(","),
-        };
-        entries.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -197,10 +197,12 @@ impl Server {
 
     /// Records that a rule refused a request that the engine only looked at: a dry run, a list.
     pub(crate) fn denied(&self, caller: &Caller, target: &str, error: &UserError) {
-        let alert = match error.code {
-            ErrorCode::PolicyDenied => "Policy denial",
-            ErrorCode::LabelMismatch => "Label mismatch",
-            _ => return,
+        let alert = if error.code == ErrorCode::PolicyDenied {
+            "Policy denial"
+        } else if error.code == ErrorCode::LabelMismatch {
+            "Label mismatch"
+        } else {
+            return;
         };
         let refusal = self.refusal(
             "intent_denied",

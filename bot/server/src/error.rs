@@ -11,9 +11,13 @@ use http::{HeaderValue, StatusCode};
 use rave_domain::{ErrorCode, RequestId, RunId, UserError};
 use serde_json::{Map, Value};
 
-/// An error on its way to a client.
+/// An error on its way to a client. In a box, so that results stay small.
 #[derive(Debug, Clone)]
-pub(crate) struct ApiError {
+pub(crate) struct ApiError(Box<Told>);
+
+/// What a client is told.
+#[derive(Debug, Clone)]
+struct Told {
     error: UserError,
     status: Option<StatusCode>,
     detail: Option<String>,
@@ -27,34 +31,34 @@ impl ApiError {
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.error.hint = Some(hint.into());
+        self.0.error.hint = Some(hint.into());
         self
     }
 
     pub(crate) fn code(&self) -> ErrorCode {
-        self.error.code
+        self.0.error.code
     }
 
     /// Another status than the code's, where the seed's clients expect one.
     pub(crate) fn status(mut self, status: StatusCode) -> Self {
-        self.status = Some(status);
+        self.0.status = Some(status);
         self
     }
 
     /// The seed's words in `detail`; ours go to `reason`.
     pub(crate) fn in_the_seeds_words(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
+        self.0.detail = Some(detail.into());
         self
     }
 
     pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
         let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        self.retry_after = Some(whole.max(1));
+        self.0.retry_after = Some(whole.max(1));
         self
     }
 
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.more.insert(name.to_owned(), value.into());
+        self.0.more.insert(name.to_owned(), value.into());
         self
     }
 
@@ -75,33 +79,36 @@ impl ApiError {
     }
 
     fn status_code(&self) -> StatusCode {
-        self.status.unwrap_or_else(|| {
-            StatusCode::from_u16(self.error.code.http_status())
+        self.0.status.unwrap_or_else(|| {
+            StatusCode::from_u16(self.0.error.code.http_status())
                 .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
         })
     }
 
     /// The body, as far as it is known without the request id.
     pub(crate) fn into_object(self) -> Map<String, Value> {
-        let Self {
+        let Told {
             error,
             detail,
             more,
-            ..
-        } = self;
+            status: _,
+            retry_after: _,
+        } = *self.0;
         let mut body = Map::new();
-        match detail {
-            Some(detail) => {
-                if detail != error.message {
-                    body.insert("reason".to_owned(), error.message.into());
-                }
+        let reason = match detail {
+            Some(detail) if detail != error.message => {
                 body.insert("detail".to_owned(), detail.into());
+                Some(error.message)
             }
-            None => {
+            Some(_) | None => {
                 body.insert("detail".to_owned(), error.message.into());
+                None
             }
-        }
+        };
         body.insert("code".to_owned(), error.code.as_str().into());
+        if let Some(reason) = reason {
+            body.insert("reason".to_owned(), reason.into());
+        }
         if let Some(hint) = error.hint {
             body.insert("hint".to_owned(), hint.into());
         }
@@ -112,24 +119,23 @@ impl ApiError {
 
 impl From<UserError> for ApiError {
     fn from(error: UserError) -> Self {
-        Self {
+        Self(Box::new(Told {
             error,
             status: None,
             detail: None,
             retry_after: None,
             more: Map::new(),
-        }
+        }))
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status_code().into_response();
-        if let Some(seconds) = self.retry_after {
+        if let Some(seconds) = self.0.retry_after {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
-        // Hyper's extensions want to be cloned; a box keeps that cheap.
-        response.extensions_mut().insert(Box::new(self));
+        response.extensions_mut().insert(self);
         response
     }
 }
@@ -137,7 +143,7 @@ impl IntoResponse for ApiError {
 /// Writes the body of a response that carries an error; gives the error's code for the log.
 pub(crate) fn written(response: Response, request: &RequestId) -> (Response, Option<ErrorCode>) {
     let (mut parts, body) = response.into_parts();
-    let Some(error) = parts.extensions.remove::<Box<ApiError>>() else {
+    let Some(error) = parts.extensions.remove::<ApiError>() else {
         return (Response::from_parts(parts, body), None);
     };
     let code = error.code();

@@ -108,24 +108,23 @@ impl Fields {
     }
 
     pub(crate) fn flag(&mut self, name: &str, default: bool) -> bool {
-        match self.take(name) {
-            None => default,
-            Some(Value::Bool(flag)) => flag,
-            Some(other) => {
-                self.wrong(name, "true or false", &other);
-                default
-            }
+        let Some(value) = self.take(name) else {
+            return default;
+        };
+        let flag = value.as_bool();
+        if flag.is_none() {
+            self.wrong(name, "true or false", &value);
         }
+        flag.unwrap_or(default)
     }
 
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
-        match self.take(name)? {
-            Value::String(text) => Some(text),
-            other => {
-                self.wrong(name, "text", &other);
-                None
-            }
+        let value = self.take(name)?;
+        if let Value::String(text) = value {
+            return Some(text);
         }
+        self.wrong(name, "text", &value);
+        None
     }
 
     pub(crate) fn required_text(&mut self, name: &str) -> String {
@@ -166,10 +165,13 @@ impl Fields {
         }
         let mut names = Vec::with_capacity(items.len());
         for item in items {
-            match item {
-                Value::String(text) if !text.trim().is_empty() => names.push(text),
-                Value::String(_) => self.fault(name, "holds an empty name"),
-                other => self.wrong(name, "a list of names", &Value::Array(vec![other])),
+            if let Value::String(text) = item {
+                if text.trim().is_empty() {
+                    self.fault(name, "holds an empty name");
+                }
+                names.push(text);
+            } else {
+                self.wrong(name, "a list of names", &Value::Array(vec![item]));
             }
         }
         names

@@ -96,7 +96,7 @@ impl Line<'_> {
                     http.path = self.path,
                     http.status = self.status.as_u16(),
                     error.code = self.code.map(ErrorCode::as_str),
-                    duration_ms = self.took.as_secs_f64() * 1000.0,
+                    duration_ms = self.took.as_micros() as f64 / 1000.0,
                     "request"
                 )
             };

@@ -18,7 +18,7 @@ pub fn router(server: Server) -> Router {
         .route("/run", post(run::run))
         .route("/orchestrate", post(orchestrate::orchestrate))
         .route("/schedules/run_now", post(schedules::run_now))
-        .route("/api/v1/runs", get(runs::list).post(runs::submit));
+        .route("/api/v1/runs", post(runs::submit));
     let quick = Router::new()
         // For the seed's clients, without a key unless `public_reads` is off.
         .route("/healthz", get(health::healthz))
@@ -30,6 +30,7 @@ pub fn router(server: Server) -> Router {
         // With a key.
         .route("/schedules", get(schedules::list))
         .route("/schedules/reload", post(schedules::reload))
+        .route("/api/v1/runs", get(runs::list))
         .route("/api/v1/runs/{run}", get(runs::show))
         .route("/api/v1/runs/{run}/steps/{step}/output", get(runs::output))
         .route("/api/v1/runs/{run}/approve", post(decisions::approve))

@@ -22,15 +22,24 @@ use crate::error::ApiError;
 
 /// A refusal in the words that the seed's clients know.
 pub(crate) fn in_the_seeds_words(error: UserError, intent: &str, denied: &str) -> ApiError {
-    let words = match error.code {
-        ErrorCode::UnknownIntent => Some(format!("Intent not found: {intent}")),
-        ErrorCode::PolicyDenied => Some(denied.to_owned()),
-        ErrorCode::LabelMismatch => Some("Label requirement mismatch".to_owned()),
-        _ => None,
-    };
+    let words = words(error.code, intent, denied);
     let error = ApiError::from(error);
     match words {
         Some(words) => error.in_the_seeds_words(words),
         None => error,
+    }
+}
+
+/// The seed's words for an error, where it has some.
+fn words(code: ErrorCode, intent: &str, denied: &str) -> Option<String> {
+    if code == ErrorCode::UnknownIntent {
+        let shown: String = intent.chars().take(80).collect();
+        Some(format!("Intent not found: {shown}"))
+    } else if code == ErrorCode::PolicyDenied {
+        Some(denied.to_owned())
+    } else if code == ErrorCode::LabelMismatch {
+        Some("Label requirement mismatch".to_owned())
+    } else {
+        None
     }
 }

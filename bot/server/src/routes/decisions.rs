@@ -107,9 +107,10 @@ async fn change(server: &Server, sent: &Sent, change: Change) -> Result<Response
     Ok(match sent.submit(server, change).await? {
         Changed::Run(snapshot) => shown(&snapshot, &sent.request_id),
         Changed::Done { reply, data } => {
-            let mut body = match data {
-                Value::Object(data) => data,
-                other => Map::from_iter([("data".to_owned(), other)]),
+            let mut body = if let Value::Object(data) = data {
+                data
+            } else {
+                Map::from_iter([("data".to_owned(), data)])
             };
             body.insert("message".to_owned(), reply.plain().into());
             answer(StatusCode::OK, body, &sent.request_id)

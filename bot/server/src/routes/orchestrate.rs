@@ -12,6 +12,10 @@ use http::StatusCode;
 use rave_domain::request::Change;
 use rave_domain::{ErrorCode, IntentName, UserError};
 
+use rave_catalog::Catalog;
+use rave_engine::api::{DryRun, RunSnapshot};
+use serde_json::{Map, Value};
+
 use super::answer;
 use super::submit::Sent;
 use crate::error::ApiError;
@@ -66,16 +70,14 @@ impl<'a> Call<'a> {
                 Some(intent) => call.repeated.push(intent.name.clone()),
                 None => call.unknown.push(Refused {
                     intent: name.clone(),
-                    error: UserError::new(ErrorCode::UnknownIntent, "there is no such intent"),
+                    error: unknown_intent(&catalog, name),
                 }),
             }
         }
         call
     }
 
-    async fn run(
-        mut self,
-    ) -> Result<(StatusCode, serde_json::Map<String, serde_json::Value>), ApiError> {
+    async fn run(mut self) -> Result<(StatusCode, Map<String, Value>), ApiError> {
         let stop = self.body.options.stop_on_failure;
         let mut refused = std::mem::take(&mut self.unknown);
         if !stop && self.known.len() > 1 {
@@ -107,9 +109,9 @@ impl<'a> Call<'a> {
 
     async fn answered(
         &self,
-        snapshot: Option<rave_engine::api::RunSnapshot>,
+        snapshot: Option<RunSnapshot>,
         refused: &[Refused],
-    ) -> (StatusCode, serde_json::Map<String, serde_json::Value>) {
+    ) -> (StatusCode, Map<String, Value>) {
         let outputs = match &snapshot {
             Some(snapshot) => self.sent.outputs(self.server, snapshot).await,
             None => Outputs::new(),
@@ -125,19 +127,16 @@ impl<'a> Call<'a> {
     }
 
     /// What would happen to those that can run, and why the others cannot.
-    async fn plan(mut self) -> Result<serde_json::Map<String, serde_json::Value>, ApiError> {
+    async fn plan(mut self) -> Result<Map<String, Value>, ApiError> {
         let mut refused = std::mem::take(&mut self.unknown);
-        refused.extend(self.sift().await?);
-        if self.known.is_empty() {
-            return Ok(seed::planned(None, &refused, &self.repeated));
-        }
-        let request = self.body.request(self.known.clone());
-        let dry = self
-            .server
-            .engine()
-            .dry_run(&self.sent.caller, &request)
-            .await?;
-        Ok(seed::planned(Some(&dry), &refused, &self.repeated))
+        let dry = match self.look_at(self.known.clone()).await {
+            Err(error) if is_about_an_intent(error.code) => {
+                refused.extend(self.sift().await?);
+                self.look_at(self.known.clone()).await?
+            }
+            looked => looked?,
+        };
+        Ok(seed::planned(dry.as_ref(), &refused, &self.repeated))
     }
 
     /// Takes out the intents that cannot run. Arguments are for all intents together, so a wrong
@@ -146,8 +145,8 @@ impl<'a> Call<'a> {
         let mut refused = Vec::new();
         let mut good = Vec::new();
         for name in std::mem::take(&mut self.known) {
-            match self.look_at(&name).await {
-                Ok(()) => good.push(name),
+            match self.look_at(vec![name.clone()]).await {
+                Ok(_) => good.push(name),
                 Err(error) if error.code == ErrorCode::InvalidArgument => good.push(name),
                 Err(error) if is_about_an_intent(error.code) => {
                     self.server.denied(&self.sent.caller, name.as_str(), &error);
@@ -169,7 +168,7 @@ impl<'a> Call<'a> {
         let mut found = Vec::new();
         if self.known.len() > 1 {
             for name in &self.known {
-                if let Err(own) = self.look_at(name).await
+                if let Err(own) = self.look_at(vec![name.clone()]).await
                     && own.code == error.code
                 {
                     found.push(Refused {
@@ -189,14 +188,22 @@ impl<'a> Call<'a> {
         found
     }
 
-    async fn look_at(&self, name: &IntentName) -> Result<(), UserError> {
-        let request = self.body.request(vec![name.clone()]);
-        let dry = self
-            .server
-            .engine()
-            .dry_run(&self.sent.caller, &request)
-            .await;
-        dry.map(|_| ())
+    /// What would happen; nothing when nothing is left to ask for.
+    async fn look_at(&self, intents: Vec<IntentName>) -> Result<Option<DryRun>, UserError> {
+        if intents.is_empty() {
+            return Ok(None);
+        }
+        let request = self.body.request(intents);
+        let dry = self.server.engine().dry_run(&self.sent.caller, &request);
+        dry.await.map(Some)
+    }
+}
+
+fn unknown_intent(catalog: &Catalog, name: &str) -> UserError {
+    let error = UserError::new(ErrorCode::UnknownIntent, "there is no such intent");
+    match catalog.near(name).join(" or ") {
+        near if near.is_empty() => error,
+        near => error.hint(format!("did you mean {near}?")),
     }
 }
 

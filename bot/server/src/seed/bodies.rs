@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rave_domain::request::{Order, RunOptions, RunRequest, Unwind};
-use rave_domain::{ErrorCode, IntentName};
+use rave_domain::{ErrorCode, IntentName, UserError};
 
 use crate::error::ApiError;
 use crate::fields::Fields;
@@ -151,8 +151,7 @@ impl ValidateBody {
 /// A name that could be an intent's.
 pub(crate) fn intent_name(name: &str) -> Result<IntentName, ApiError> {
     IntentName::new(name).map_err(|error| {
-        let shown: String = name.chars().take(80).collect();
-        ApiError::new(ErrorCode::UnknownIntent, error.to_string())
-            .in_the_seeds_words(format!("Intent not found: {shown}"))
+        let error = UserError::new(ErrorCode::UnknownIntent, error.to_string());
+        super::in_the_seeds_words(error, name, "")
     })
 }

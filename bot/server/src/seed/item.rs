@@ -125,15 +125,8 @@ fn not_run(run: &Run, planned: &PlannedStep, item: &mut Item) {
 
 /// An intent that never became part of a run.
 pub(crate) fn refused_item(intent: &str, error: &UserError) -> Item {
-    let text = match error.code {
-        ErrorCode::UnknownIntent => {
-            let shown: String = intent.chars().take(80).collect();
-            format!("Intent not found: {shown}")
-        }
-        ErrorCode::PolicyDenied => "RBAC: action not permitted".to_owned(),
-        ErrorCode::LabelMismatch => "Label requirement mismatch".to_owned(),
-        _ => error.message.clone(),
-    };
+    let text = super::words(error.code, intent, "RBAC: action not permitted")
+        .unwrap_or_else(|| error.message.clone());
     let mut item = Item::new();
     item.insert("intent".to_owned(), intent.into());
     item.insert("ok".to_owned(), false.into());

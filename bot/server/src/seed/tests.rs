@@ -132,12 +132,11 @@ fn edit(snapshot: &RunSnapshot, change: impl FnOnce(&mut Run)) -> RunSnapshot {
 fn shown((status, body): (StatusCode, serde_json::Map<String, Value>)) -> String {
     let mut lines = vec![status.as_u16().to_string()];
     for (key, value) in body {
-        match value {
-            Value::Array(items) => {
-                lines.push(format!("{key}:"));
-                lines.extend(items.iter().map(|item| format!("  {item}")));
-            }
-            other => lines.push(format!("{key}: {other}")),
+        if let Value::Array(items) = value {
+            lines.push(format!("{key}:"));
+            lines.extend(items.iter().map(|item| format!("  {item}")));
+        } else {
+            lines.push(format!("{key}: {value}"));
         }
     }
     lines.join("\n")
