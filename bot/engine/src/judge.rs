@@ -43,13 +43,6 @@ impl Shared {
         subject: &Subject,
         mut plan: Plan,
     ) -> Result<Authorized<AskedPlan>, Denial> {
-        for step in &plan.steps {
-            let name = &step.operation.intent;
-            if let Some(intent) = rules.catalog.get(name) {
-                let approved = &rules.catalog.settings().approved_label;
-                label_gate(name, Some(intent.label(approved)), approved)?;
-            }
-        }
         let asked = plan
             .steps
             .iter()
@@ -60,6 +53,13 @@ impl Shared {
             .map(|step| &step.operation.intent);
         plan.approvals = rules.policy.needs(asked, subject.person());
         let authorized = rules.policy.authorize(subject, AskedPlan(plan))?;
+        for step in &authorized.get().0.steps {
+            let name = &step.operation.intent;
+            if let Some(intent) = rules.catalog.get(name) {
+                let approved = &rules.catalog.settings().approved_label;
+                label_gate(name, Some(intent.label(approved)), approved)?;
+            }
+        }
         let freezes = lock(&self.freezes).clone();
         for step in &authorized.get().0.steps {
             freeze_gate(
