@@ -154,6 +154,14 @@ impl World {
 
     /// Runs a program in the stack's directory, as a person would; what it printed.
     async fn run(&self, argv: &[&str]) -> String {
+        match self.try_run(argv).await {
+            Ok(printed) => printed,
+            Err(said) => panic!("{argv:?}: {said}"),
+        }
+    }
+
+    /// As `run`; the error is what the program said.
+    async fn try_run(&self, argv: &[&str]) -> Result<String, String> {
         let ended = tokio::process::Command::new(argv[0])
             .args(&argv[1..])
             .current_dir(self.path())
@@ -162,9 +170,11 @@ impl World {
             .output()
             .await
             .unwrap();
-        let stderr = String::from_utf8_lossy(&ended.stderr);
-        assert!(ended.status.success(), "{argv:?}: {stderr}");
-        String::from_utf8(ended.stdout).unwrap().trim().to_owned()
+        if ended.status.success() {
+            Ok(String::from_utf8(ended.stdout).unwrap().trim().to_owned())
+        } else {
+            Err(String::from_utf8_lossy(&ended.stderr).into_owned())
+        }
     }
 
     async fn compose(&self, words: &[&str]) -> String {
@@ -210,21 +220,27 @@ impl World {
     async fn containers(&self, service: &str) -> Vec<(String, String, String)> {
         let project = format!("label=com.docker.compose.project={}", self.name);
         let service = format!("label=com.docker.compose.service={service}");
-        let mut list = vec![
+        let list = [
             "docker", "ps", "-aq", "--filter", &project, "--filter", &service,
         ];
-        let ids = self.run(&list).await;
-        list = vec![
+        let describe = [
             "docker",
             "inspect",
             "--format",
             "{{.State.Status}} {{.Image}} {{.Id}}",
         ];
-        list.extend(ids.lines());
-        if ids.is_empty() {
-            return Vec::new();
-        }
-        let described = self.run(&list).await;
+        let described = loop {
+            let ids = self.run(&list).await;
+            if ids.is_empty() {
+                return Vec::new();
+            }
+            let ids: Vec<&str> = ids.lines().collect();
+            match self.try_run(&[&describe, &ids[..]].concat()).await {
+                Ok(described) => break described,
+                // One went between the two looks; look again.
+                Err(said) => assert!(said.contains("No such"), "{said}"),
+            }
+        };
         let mut words = described.split_whitespace().map(str::to_owned);
         let mut found = Vec::new();
         while let (Some(state), Some(image), Some(id)) = (words.next(), words.next(), words.next())
@@ -469,6 +485,79 @@ async fn a_slow_up_is_cancelled_and_undone(generation: Generation) {
     world.down().await;
 }
 
+/// Whoever ran the rollout is gone at once, with its children; Docker Engine goes on with what it
+/// was told last, here a stop that takes a second.
+async fn a_rollout_killed_at_any_moment_is_repeated_or_undone(generation: Generation) {
+    let world = World::new("killed", generation);
+    let slow = [
+        "sh",
+        "-c",
+        "trap 'sleep 1; exit 0' TERM; while :; do sleep 0.1; done",
+    ];
+    let write = |release: usize| {
+        let service = serde_json::json!({
+            "image": world.image(&format!("app:{release}")), "command": slow,
+        });
+        world.write(&serde_json::json!({"web": service, "api": service}));
+    };
+    let image = async |release: usize| {
+        let image = world.image(&format!("app:{release}"));
+        world.run(&["docker", "pull", "-q", &image]).await;
+        world.id_of(&image).await
+    };
+    let images = [image(1).await, image(2).await];
+    write(1);
+    world.compose(&["up", "-d"]).await;
+    let mut current = 1;
+    // A few moments, or all of them in a longer run.
+    let scale = world.environment.get(&OsString::from("RAVE_TEST_SCALE"));
+    let scale: usize = scale.and_then(|it| it.to_str()?.parse().ok()).unwrap_or(1);
+    let moments_ms = [500, 100, 1100, 300, 800, 1400, 1700, 2000];
+    let chosen = moments_ms.into_iter().take(3 * scale.max(1));
+    for (round, delay_ms) in chosen.enumerate() {
+        let next = 3 - current;
+        write(next);
+        let rollout = world.operation("rollout", &[]);
+        let (context, sink) = context(&format!("{}r{round}", world.name));
+        let before = world.prepared(&rollout, &context).await;
+        let (_, ()) = tokio::join!(world.driver.apply(&rollout, &context), async {
+            wait_for("the second command", || {
+                sink.groups.lock().unwrap().len() == 2
+            })
+            .await;
+            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+            let group = sink.groups.lock().unwrap()[1].pgid;
+            let group = rustix::process::Pid::from_raw(group).unwrap();
+            // It may have ended before.
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        });
+        let expected = if round % 2 == 0 {
+            world
+                .driver
+                .undo(&rollout, &before, &context)
+                .await
+                .unwrap();
+            current
+        } else {
+            world.driver.apply(&rollout, &context).await.unwrap();
+            next
+        };
+        // Long enough for whatever was still being stopped.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        for service in ["web", "api"] {
+            let found = world.states(service).await;
+            let image = &images[expected - 1];
+            assert_eq!(
+                found,
+                [running(image)],
+                "{service}, killed after {delay_ms} ms"
+            );
+        }
+        current = expected;
+    }
+    world.down().await;
+}
+
 /// The processes that carry an effect's key.
 fn marked(key: &EffectKey) -> Vec<PathBuf> {
     let marker = format!("RAVE_EFFECT_KEY={key}");
@@ -514,6 +603,9 @@ with_both! {
     a_slow_up_is_cancelled_and_undone:
         compose_1_slow_up_is_cancelled_and_undone,
         compose_2_slow_up_is_cancelled_and_undone;
+    a_rollout_killed_at_any_moment_is_repeated_or_undone:
+        compose_1_rollout_killed_at_any_moment_is_repeated_or_undone,
+        compose_2_rollout_killed_at_any_moment_is_repeated_or_undone;
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use rave_domain::ports::driver::{DriverError, EffectContext};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::docker::{Docker, Generation, Look, no_ending};
+use crate::docker::{Docker, Generation, Look};
 use crate::process::Flight;
 use crate::snapshot::{self, Container};
 
@@ -30,8 +30,9 @@ const MARGIN: Duration = Duration::from_secs(3);
 /// The longest wait for dying containers, whatever their grace.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
-/// The pause between looks.
-const PAUSE: Duration = Duration::from_millis(300);
+/// Until when events are listed. Docker cuts a relative time to whole seconds, so `0s` would miss
+/// what happened last; this ends at the next full second, which is also the pause between looks.
+const UNTIL: &str = "--until=-1s";
 
 /// Signals by which programs are told to reread or to report, not to end: HUP, USR1, USR2.
 const HARMLESS: [&str; 3] = ["1", "10", "12"];
@@ -45,31 +46,45 @@ enum Repair {
     Rename { id: String, name: String },
 }
 
-/// Puts right what an interrupted replacement left in a stack.
-///
-/// # Errors
-/// As for the commands.
-pub(crate) async fn repair(
-    docker: &Docker,
-    flight: &Flight<'_>,
-    look: Look<'_>,
-    context: &EffectContext,
-    file: &Path,
-) -> Result<(), DriverError> {
-    if docker.compose(look).await?.generation == Generation::One {
-        return Ok(());
+/// How an effect puts things right.
+pub(crate) struct Hands<'a> {
+    pub(crate) docker: &'a Docker,
+    pub(crate) flight: &'a Flight<'a>,
+    pub(crate) look: Look<'a>,
+    pub(crate) context: &'a EffectContext,
+}
+
+impl Hands<'_> {
+    /// Puts right what an interrupted replacement left among the containers of a stack. True when
+    /// there was something, so that a list of them is out of date.
+    ///
+    /// # Errors
+    /// As for the commands.
+    pub(crate) async fn repair(&self, containers: &[Container]) -> Result<bool, DriverError> {
+        let repairs = repairs(containers);
+        for repair in &repairs {
+            let command = match repair {
+                Repair::Remove { id } => self.docker.docker(["rm", id]),
+                Repair::Rename { id, name } => self.docker.docker(["rename", id, name]),
+            };
+            self.docker
+                .execute(self.flight, self.context, &command, Class::Idempotent)
+                .await?;
+        }
+        Ok(!repairs.is_empty())
     }
-    let containers = snapshot::containers(docker, look, file).await?;
-    for repair in repairs(&containers) {
-        let command = match &repair {
-            Repair::Remove { id } => docker.docker(["rm", id]),
-            Repair::Rename { id, name } => docker.docker(["rename", id, name]),
-        };
-        docker
-            .execute(flight, context, &command, Class::Idempotent)
-            .await?;
+
+    /// As [`repair`](Self::repair), looking only where it can be needed.
+    ///
+    /// # Errors
+    /// As for the looks and the commands.
+    pub(crate) async fn repair_stack(&self, file: &Path) -> Result<(), DriverError> {
+        if self.docker.compose(self.look).await?.generation == Generation::Two {
+            let containers = snapshot::containers(self.docker, self.look, file).await?;
+            self.repair(&containers).await?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn repairs(containers: &[Container]) -> Vec<Repair> {
@@ -104,39 +119,39 @@ fn temporary_name(container: &Container) -> Option<(&str, &str)> {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 struct Event {
-    id: String,
-    status: String,
-    #[serde(rename = "Actor")]
+    action: String,
     actor: Actor,
 }
 
 #[derive(Debug, Deserialize)]
 struct Actor {
+    #[serde(rename = "ID")]
+    id: String,
     #[serde(rename = "Attributes")]
     attributes: BTreeMap<String, String>,
 }
 
-/// Waits until no container of a stack is being stopped any more. The engine remembers only some
-/// hundred events, so on a busy host a long stop can be missed.
+/// Waits until no container of a stack is being stopped any more, and lists what is there then.
+/// The engine remembers only some hundred events, so on a busy host a long stop can be missed.
 ///
 /// # Errors
-/// As for the looks, and when the effect is stopped meanwhile.
+/// As for the looks.
 pub(crate) async fn settle(
     docker: &Docker,
-    flight: &Flight<'_>,
     look: Look<'_>,
     file: &Path,
-) -> Result<(), DriverError> {
+) -> Result<Vec<Container>, DriverError> {
     let started = Instant::now();
     loop {
         let containers = snapshot::containers(docker, look, file).await?;
         let running: Vec<&Container> = containers.iter().filter(|it| it.runs()).collect();
         if running.is_empty() {
-            return Ok(());
+            return Ok(containers);
         }
         let filters = ["type=container", "event=kill", "event=die", "event=start"];
-        let mut words = vec!["events", "--since", HISTORY, "--until", "0s"];
+        let mut words = vec!["events", "--since", HISTORY, UNTIL];
         words.extend(filters.iter().flat_map(|filter| ["--filter", filter]));
         words.extend(["--format", "{{json .}}"]);
         let told = look.at(&docker.docker(words)).await?.text();
@@ -146,10 +161,8 @@ pub(crate) async fn settle(
             .map(|it| it.stop_grace().unwrap_or(DEFAULT_GRACE) + MARGIN)
             .max();
         match wait {
-            Some(wait) if started.elapsed() < wait.min(LONGEST_WAIT) => {
-                flight.pause(PAUSE).await.map_err(no_ending)?;
-            }
-            Some(_) | None => return Ok(()),
+            Some(wait) if started.elapsed() < wait.min(LONGEST_WAIT) => {}
+            Some(_) | None => return Ok(containers),
         }
     }
 }
@@ -161,11 +174,11 @@ fn is_dying(events: &str, id: &str) -> bool {
         let Ok(event) = serde_json::from_str::<Event>(line) else {
             continue;
         };
-        if event.id != id {
+        if event.actor.id != id {
             continue;
         }
         let signal = event.actor.attributes.get("signal");
-        if event.status != "kill" {
+        if event.action != "kill" {
             dying = false;
         } else if !signal.is_some_and(|signal| HARMLESS.contains(&signal.as_str())) {
             dying = true;
@@ -217,8 +230,8 @@ mod tests {
     fn a_container_is_dying_from_its_signal_to_its_end() {
         let event = |id: &str, status: &str, signal: &str| {
             let attributes = serde_json::json!({"signal": signal});
-            serde_json::json!({"id": id, "status": status, "Actor": {"Attributes": attributes}})
-                .to_string()
+            let actor = serde_json::json!({"ID": id, "Attributes": attributes});
+            serde_json::json!({"Action": status, "Actor": actor}).to_string()
         };
         let told = |events: &[String]| events.join("\n");
         assert!(is_dying(&told(&[event("a", "kill", "15")]), "a"));

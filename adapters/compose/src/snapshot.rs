@@ -168,11 +168,22 @@ pub(crate) async fn take(
     look: Look<'_>,
     file: &Path,
 ) -> Result<Snapshot, DriverError> {
-    let containers = containers(docker, look, file).await?;
+    describe(docker, look, &containers(docker, look, file).await?).await
+}
+
+/// Describes containers that have been listed before.
+///
+/// # Errors
+/// When Docker does not answer.
+pub(crate) async fn describe(
+    docker: &Docker,
+    look: Look<'_>,
+    containers: &[Container],
+) -> Result<Snapshot, DriverError> {
     let images: BTreeSet<&str> = containers.iter().map(|it| it.image.as_str()).collect();
     let images: Vec<&str> = images.into_iter().collect();
     let images: Vec<Image> = inspect(docker, look, "image", &images).await?;
-    Ok(assemble(&containers, &images))
+    Ok(assemble(containers, &images))
 }
 
 /// The id of a local image, by any name; `None` when it is not on this machine.

@@ -15,7 +15,7 @@ use rave_domain::{ActionName, Digest, DriverName, EffectKey, ErrorCode, InvalidI
 use crate::config::ComposeConfig;
 use crate::docker::{Docker, Look, compose_file_there};
 use crate::fields::{MAX_REPLICAS, compose_file, int, missing, name, rejected, spec};
-use crate::interrupted;
+use crate::interrupted::Hands;
 use crate::process::{Flight, Processes};
 use crate::snapshot::{self, Snapshot};
 use crate::undo;
@@ -304,28 +304,24 @@ impl Compose {
             ));
         }
     }
+}
 
-    /// What runs now, as facts for people. The effect has succeeded already, so a look that fails
-    /// is only a fact less.
-    async fn facts(&self, work: &StackWork, flight: &Flight<'_>) -> Applied {
-        let Ok(now) = snapshot::take(&self.docker, self.look(flight), &work.file).await else {
-            return Applied::default();
-        };
-        let mut facts = BTreeMap::new();
-        for (service, state) in &now.services {
-            let meant = work.service().is_none_or(|only| only == service);
-            if meant && facts.len() < MAX_FACTS {
-                facts.insert(
-                    format!("containers of {service}"),
-                    state.running.to_string(),
-                );
-                if let Some(image) = state.reference() {
-                    facts.insert(format!("image of {service}"), image.to_owned());
-                }
+/// What runs now, as facts for people.
+fn facts(work: &StackWork, now: &Snapshot) -> Applied {
+    let mut facts = BTreeMap::new();
+    for (service, state) in &now.services {
+        let meant = work.service().is_none_or(|only| only == service);
+        if meant && facts.len() < MAX_FACTS {
+            facts.insert(
+                format!("containers of {service}"),
+                state.running.to_string(),
+            );
+            if let Some(image) = state.reference() {
+                facts.insert(format!("image of {service}"), image.to_owned());
             }
         }
-        Applied { facts }
     }
+    Applied { facts }
 }
 
 /// The digests of the files that decide what a stack is. `.env` fills in `${…}`; its digest covers
@@ -409,7 +405,13 @@ impl Driver for Compose {
         compose_file_there(&work.file, &work.stack).await?;
         let flight = self.processes.begin(&context.key);
         let look = self.look(&flight);
-        interrupted::repair(&self.docker, &flight, look, context, &work.file).await?;
+        let hands = Hands {
+            docker: &self.docker,
+            flight: &flight,
+            look,
+            context,
+        };
+        hands.repair_stack(&work.file).await?;
         let compose = self.docker.compose(look).await?;
         for argv in work.commands(&compose.argv) {
             let (percent, phrase) = if argv.iter().any(|word| word == "pull") {
@@ -424,7 +426,9 @@ impl Driver for Compose {
                 .await?;
         }
         context.sink.progress(100, "started");
-        Ok(self.facts(&work, &flight).await)
+        // The effect has succeeded: a look that fails is only a fact less.
+        let now = snapshot::take(&self.docker, look, &work.file).await;
+        Ok(now.map_or_else(|_| Applied::default(), |now| facts(&work, &now)))
     }
 
     async fn undo(
@@ -450,8 +454,7 @@ impl Driver for Compose {
             file: &work.file,
             stack: &work.stack,
         };
-        back.go(&before).await?;
-        Ok(self.facts(&work, &flight).await)
+        Ok(facts(&work, &back.go(&before).await?))
     }
 
     async fn inspect(&self, _operation: &Operation, _key: &EffectKey) -> Inspection {

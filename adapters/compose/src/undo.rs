@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use crate::docker::{ComposeProgram, Docker, Generation, Look};
 use crate::fields::rejected;
-use crate::interrupted;
+use crate::interrupted::{self, Hands};
 use crate::process::{Flight, Invocation};
 use crate::snapshot::{self, ServiceState, Snapshot, WayBack};
 
@@ -42,20 +42,22 @@ struct RenderedService {
 }
 
 impl Back<'_> {
-    /// Goes back to the record and looks whether that worked.
+    /// Goes back to the record, looks whether that worked, and says what runs then.
     ///
     /// # Errors
     /// `Rejected` with `target_missing` when an image is nowhere to be had, with `command_failed`
     /// when a command failed or something differs afterwards.
-    pub(crate) async fn go(&self, before: &Snapshot) -> Result<(), DriverError> {
+    pub(crate) async fn go(&self, before: &Snapshot) -> Result<Snapshot, DriverError> {
         self.context.sink.progress(10, "looking at what runs");
-        interrupted::settle(self.docker, self.flight, self.look, self.file).await?;
-        interrupted::repair(self.docker, self.flight, self.look, self.context, self.file).await?;
-        let now = self.observe().await?;
+        let mut containers = interrupted::settle(self.docker, self.look, self.file).await?;
+        if self.hands().repair(&containers).await? {
+            containers = snapshot::containers(self.docker, self.look, self.file).await?;
+        }
+        let now = snapshot::describe(self.docker, self.look, &containers).await?;
         self.restore_tags(before).await?;
         let way = before.way_back_from(&now);
         if way.is_empty() {
-            return Ok(());
+            return Ok(now);
         }
         self.context.sink.progress(40, "going back");
         let compose = self.docker.compose(self.look).await?;
@@ -69,13 +71,19 @@ impl Back<'_> {
             let command = self.call(compose, pinned, &words);
             self.execute(&command).await?;
         }
-        self.verify(before).await?;
+        let now = snapshot::take(self.docker, self.look, self.file).await?;
+        self.verify(before, &now)?;
         self.context.sink.progress(100, "as before");
-        Ok(())
+        Ok(now)
     }
 
-    async fn observe(&self) -> Result<Snapshot, DriverError> {
-        snapshot::take(self.docker, self.look, self.file).await
+    fn hands(&self) -> Hands<'_> {
+        Hands {
+            docker: self.docker,
+            flight: self.flight,
+            look: self.look,
+            context: self.context,
+        }
     }
 
     /// Points local tags back to the images that they named. An image that is gone from this
@@ -183,8 +191,8 @@ impl Back<'_> {
             .await
     }
 
-    async fn verify(&self, before: &Snapshot) -> Result<(), DriverError> {
-        let differences = before.differences_from(&self.observe().await?);
+    fn verify(&self, before: &Snapshot, now: &Snapshot) -> Result<(), DriverError> {
+        let differences = before.differences_from(now);
         if differences.is_empty() {
             return Ok(());
         }
