@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rave_domain::plan::canonical_json;
 use rave_domain::ports::driver::Actions;
 use rave_domain::{Digest, IntentName};
 
@@ -164,13 +163,14 @@ impl Catalog {
     }
 
     /// The intents that a request for some may touch: themselves, what they depend on at any
-    /// depth, and their undos. Arguments of a request belong to all of these.
+    /// depth, and the undos of all these. Arguments of a request belong to all of them.
     #[must_use]
     pub fn reach<'a>(
         &self,
         names: impl IntoIterator<Item = &'a IntentName>,
     ) -> BTreeSet<IntentName> {
         let mut reached = BTreeSet::new();
+        let mut undos = Vec::new();
         let mut open: Vec<&IntentName> = names.into_iter().collect();
         while let Some(name) = open.pop() {
             let Some((name, intent)) = self.intents.get_key_value(name) else {
@@ -178,11 +178,13 @@ impl Catalog {
             };
             if reached.insert(name.clone()) {
                 open.extend(&intent.depends_on);
+                // An undo stands for itself: what it depends on does not run with it.
                 if let UndoRule::Intent(undo) = &intent.undo {
-                    open.push(undo);
+                    undos.push(undo);
                 }
             }
         }
+        reached.extend(undos.into_iter().cloned());
         reached
     }
 
@@ -252,8 +254,8 @@ fn digest(
         let _ = writeln!(text, "{name} {}", intent.definition);
     }
     for schedule in schedules {
-        let content = serde_json::to_value(schedule).unwrap_or_default();
-        let _ = writeln!(text, "{}", canonical_json(&content));
+        let content = serde_json::to_string(schedule).unwrap_or_default();
+        let _ = writeln!(text, "{content}");
     }
     let _ = writeln!(text, "{}", settings.approved_label);
     Digest::of(text.as_bytes())

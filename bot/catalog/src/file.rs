@@ -158,6 +158,8 @@ impl Draft<'_, '_, '_> {
         let (undo, undo_at) = rules::undo(entries, name, self.report);
         let description = self
             .text("description")
+            // One line, however the file folds it.
+            .map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "))
             .unwrap_or_else(|| comment.to_owned());
         let label_required = self.text("label_required");
         let fields = fields?;

@@ -327,7 +327,7 @@ fn schedule(catalog: &Catalog, lexer: Lexer<'_>) -> Result<Ask, UserError> {
         named,
         options,
         ..
-    } = gather(catalog, &[], &words)?;
+    } = gather(&[], &words)?;
     let [name] = plain.as_slice() else {
         return Err(bad(
             "`schedule run` needs the name of one schedule",
@@ -373,7 +373,7 @@ fn run(catalog: &Catalog, head: &str, words: &[Word]) -> Result<Ask, UserError> 
         .iter()
         .filter_map(|text| catalog.find(text).map(|intent| intent.name.clone()))
         .collect();
-    let found = gather(catalog, &names, words)?;
+    let found = gather(&catalog.params_of(&names), words)?;
     if found.help {
         return Ok(help(names.first().map_or(head, IntentName::as_str)));
     }
@@ -434,11 +434,11 @@ fn command(catalog: &Catalog, words: &[Word]) -> Result<Ask, UserError> {
         return Err(UserError::internal());
     };
     let names = [intent.name.clone()];
-    let found = gather(catalog, &names, words.get(count..).unwrap_or_default())?;
+    let accepted = catalog.params_of(&names);
+    let found = gather(&accepted, words.get(count..).unwrap_or_default())?;
     if found.help {
         return Ok(help(intent.name.as_str()));
     }
-    let accepted = catalog.params_of(&names);
     let mut arguments = found.arguments(&accepted)?;
     place(intent, &found.plain, &mut arguments)?;
     Ok(found.options.ask(

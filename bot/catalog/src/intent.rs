@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rave_domain::plan::{ApprovalNeed, Retry, canonical_json};
+use rave_domain::plan::{ApprovalNeed, Retry};
 use rave_domain::ports::driver::ActionSpec;
 use rave_domain::value::Value;
 use rave_domain::{Digest, IntentName, Role};
@@ -71,7 +71,8 @@ pub enum UndoRule {
     Intent(IntentName),
 }
 
-/// What a definition's digest covers. Comments, order of keys and spelling do not change it.
+/// What a definition's digest covers. Fields stand in this order and maps are sorted, so one
+/// meaning has one text: comments, order of keys and spelling do not change it.
 #[derive(Serialize)]
 struct Content<'a> {
     name: &'a IntentName,
@@ -121,7 +122,7 @@ impl Intent {
     /// Fills in `definition`.
     #[must_use]
     pub(crate) fn sealed(mut self) -> Self {
-        let content = serde_json::to_value(Content {
+        let content = serde_json::to_vec(&Content {
             name: &self.name,
             description: &self.description,
             action: self.action.name.as_str(),
@@ -139,8 +140,7 @@ impl Intent {
             label_required: &self.label_required,
         });
         // Only maps with keys that are not text fail to serialise, and there are none.
-        let content = content.unwrap_or_default();
-        self.definition = Digest::of(canonical_json(&content).as_bytes());
+        self.definition = Digest::of(&content.unwrap_or_default());
         self
     }
 }

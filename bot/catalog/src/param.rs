@@ -200,7 +200,9 @@ impl ParamKind {
                     .ok_or_else(|| self.not(text));
             }
             Self::String { pattern, max } => {
+                let empty_is_fine = pattern.as_ref().is_some_and(|pattern| pattern.matches(""));
                 is_clean(text)
+                    && (!text.is_empty() || empty_is_fine)
                     && text.chars().count() <= *max
                     && pattern.as_ref().is_none_or(|pattern| pattern.matches(text))
             }
@@ -280,6 +282,9 @@ impl ParamKind {
     }
 
     fn not(&self, text: &str) -> String {
+        if text.is_empty() {
+            return format!("is empty and takes {}", self.accepts());
+        }
         format!("is {} and takes {}", cut(text), self.accepts())
     }
 

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use rave_domain::request::{Ask, Change, Order, Query, RunOptions, RunRequest, Unwind};
-use rave_domain::{ErrorCode, IntentName, UserError};
+use rave_domain::{ErrorCode, UserError};
 
 use super::words::{Word, bad};
 use super::{invalid, wants_help};
 use crate::bind::no_such;
-use crate::catalog::Catalog;
 use crate::intent::Intent;
 use crate::param::{Param, ParamKind, cut, read_bool};
 use crate::suggest;
@@ -108,13 +107,11 @@ impl Gathered {
     }
 }
 
-/// Sorts words by kind. Which options take a value is known from the parameters of `intents`.
+/// Sorts words by kind. Which options take a value is known from the accepted parameters.
 pub(super) fn gather(
-    catalog: &Catalog,
-    intents: &[IntentName],
+    accepted: &[(&Intent, &Param)],
     words: &[Word],
 ) -> Result<Gathered, UserError> {
-    let accepted = catalog.params_of(intents);
     let mut found = Gathered::default();
     let mut words = words.iter().peekable();
     while let Some(word) = words.next() {
@@ -122,13 +119,13 @@ pub(super) fn gather(
             found
                 .plain
                 .extend(words.by_ref().map(|word| word.text.clone()));
-        } else if wants_help(word) && letter(&accepted, word).is_none() {
+        } else if wants_help(word) && letter(accepted, word).is_none() {
             found.help = true;
         } else if word.is_option {
-            let (name, value) = option(&accepted, word)?;
+            let (name, value) = option(accepted, word)?;
             let value = match value {
                 Some(value) => Some(value),
-                None => next_value(&accepted, &name, &mut words)?,
+                None => next_value(accepted, &name, &mut words)?,
             };
             if !found.options.take(&name, value.as_deref())? {
                 found

@@ -108,6 +108,10 @@ fn errors_say_what_is_accepted_and_never_show_a_secret() {
         "is `many` and takes a whole number from 0 to 20"
     );
     assert_eq!(
+        read(&int, &[""]).unwrap_err(),
+        "is empty and takes a whole number from 0 to 20"
+    );
+    assert_eq!(
         read(&int, &["1", "2"]).unwrap_err(),
         "is given 2 times and takes one value"
     );
