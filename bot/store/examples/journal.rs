@@ -1,7 +1,10 @@
 //! How fast the journal is on this disk: `cargo run --release -p rave-store --example journal`
 //! with an optional directory to test. Every number is with `synchronous=FULL`; the first line is
 //! the disk itself, to compare with.
-#![expect(clippy::print_stdout, reason = "a program that prints what it measures")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a program that prints what it measures"
+)]
 
 use std::error::Error;
 use std::io::{Seek, Write as _};
@@ -40,12 +43,44 @@ async fn main() -> Result<(), Box<dyn Error>> {
             scratch.path().to_owned()
         }
     };
-    println!("fdatasync of 4 KiB, overwriting: {:.0} a second", baseline(&dir)?);
+    println!(
+        "fdatasync of 4 KiB, overwriting: {:.0} a second",
+        baseline(&dir)?
+    );
     for load in [Load::Event, Load::Step] {
         for callers in [1, 16, 64, 256] {
             measure(&dir, load, callers).await?;
         }
     }
+    recovery(&dir).await
+}
+
+/// What a start reads after a crash: 10,000 runs under way, ten events each.
+async fn recovery(dir: &Path) -> Result<(), Box<dyn Error>> {
+    const RUNS: u32 = 10_000;
+    let dir = tempfile::tempdir_in(dir)?;
+    let store = Sqlite::open(Options::new(dir.path()))?;
+    for number in 0..RUNS {
+        let run = RunId::new(format!("run_{number:08}"))?;
+        let writes = vec![
+            Write::Run(run_row(&run).map_err(|error| error.to_string())?),
+            Write::Events {
+                run,
+                after: 0,
+                events: (0..10).map(reported).collect(),
+            },
+        ];
+        store.commit(writes).await?;
+    }
+    drop(store);
+    let begun = Instant::now();
+    let store = Sqlite::open(Options::new(dir.path()))?;
+    let opened = begun.elapsed();
+    let runs = store.open_runs().await?.len();
+    println!(
+        "{runs} open runs: opened after {opened:?}, read after {:?}",
+        begun.elapsed()
+    );
     Ok(())
 }
 

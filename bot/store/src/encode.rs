@@ -57,7 +57,7 @@ pub(crate) fn steps(writes: Vec<Write>) -> Result<Vec<Step>, StoreError> {
 
 fn encode(write: Write, steps: &mut Vec<Step>) -> Result<(), StoreError> {
     let step = match write {
-        Write::Events { run, after, events } => return append(run, after, &events, steps),
+        Write::Events { run, after, events } => return append(&run, after, &events, steps),
         Write::Run(row) => run_row(&row)?,
         Write::EffectClaimed(row) => claim(row)?,
         Write::EffectChild {
@@ -146,7 +146,7 @@ fn encode(write: Write, steps: &mut Vec<Step>) -> Result<(), StoreError> {
 }
 
 fn append(
-    run: RunId,
+    run: &RunId,
     after: u64,
     events: &[Event],
     steps: &mut Vec<Step>,

@@ -114,7 +114,8 @@ pub enum OpenError {
 }
 
 fn by(pid: Option<u32>) -> String {
-    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    pid.map(|pid| format!(" (process {pid})"))
+        .unwrap_or_default()
 }
 
 /// What SQLite says, in words for an operator.

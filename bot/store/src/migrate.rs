@@ -168,10 +168,7 @@ mod tests {
 
         let backup = bring_up_to_date(&connection, &file, &[MIGRATIONS[0], NEXT]).unwrap();
 
-        assert_eq!(
-            backup,
-            Some(dir.path().join("rave.db.format-1.backup-2"))
-        );
+        assert_eq!(backup, Some(dir.path().join("rave.db.format-1.backup-2")));
         assert_eq!(std::fs::read_to_string(first).unwrap(), "precious");
     }
 

@@ -127,6 +127,11 @@ impl Sqlite {
         }
     }
 
+    /// Whether the writer still takes work.
+    pub(crate) fn is_open(&self) -> bool {
+        self.jobs.as_ref().is_some_and(|jobs| !jobs.is_closed())
+    }
+
     pub(crate) async fn send(&self, job: Job) -> Result<(), StoreError> {
         let jobs = self.jobs.as_ref().ok_or_else(closed)?;
         jobs.send(job).await.map_err(|_| closed())

@@ -93,7 +93,9 @@ fn network_file_system(dir: &Path) -> std::io::Result<Option<String>> {
             rustix::fs::minor(device)
         );
         let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
-        return Ok(mount_type(&mounts, &device).filter(|kind| NETWORK_FUSE.contains(&kind.as_str())));
+        return Ok(
+            mount_type(&mounts, &device).filter(|kind| NETWORK_FUSE.contains(&kind.as_str()))
+        );
     }
     Ok(NETWORK
         .into_iter()

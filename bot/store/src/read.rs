@@ -120,9 +120,11 @@ fn journals(
     while let Some(row) = rows.next().map_err(|error| unavailable(&error))? {
         // By reference and position: recovery reads tens of thousands of these.
         let (Ok(id), Ok(seq), Ok(payload)) = (
-            row.get_ref(0).map(|value| value.as_str().unwrap_or_default()),
+            row.get_ref(0)
+                .map(|value| value.as_str().unwrap_or_default()),
             row.get::<_, i64>(1),
-            row.get_ref(2).map(|value| value.as_str().unwrap_or_default()),
+            row.get_ref(2)
+                .map(|value| value.as_str().unwrap_or_default()),
         ) else {
             return Err(StoreError::Corrupt {
                 table: "events",
@@ -204,7 +206,11 @@ pub(crate) fn runs(
     let limit = page_limit(page);
     let mut conditions = Conditions::new();
     if !filter.statuses.is_empty() {
-        let statuses: Vec<&str> = filter.statuses.iter().map(|status| status.as_str()).collect();
+        let statuses: Vec<&str> = filter
+            .statuses
+            .iter()
+            .map(|status| status.as_str())
+            .collect();
         conditions.add(
             "status IN (SELECT value FROM json_each(?))",
             text(plain_json("runs", &statuses)?),

@@ -193,7 +193,9 @@ impl Fields<'_, '_> {
     ) -> Result<Option<T>, StoreError> {
         let stored: Option<String> = self.get(column)?;
         stored
-            .map(|stored| serde_json::from_str(&stored).map_err(|error| self.corrupt(column, error)))
+            .map(|stored| {
+                serde_json::from_str(&stored).map_err(|error| self.corrupt(column, error))
+            })
             .transpose()
     }
 

@@ -59,11 +59,7 @@ impl Store for Sqlite {
         self.epoch
     }
 
-    async fn receive(
-        &self,
-        row: InboxRow,
-        audit: Vec<AuditEntry>,
-    ) -> Result<Received, StoreError> {
+    async fn receive(&self, row: InboxRow, audit: Vec<AuditEntry>) -> Result<Received, StoreError> {
         let (done, answer) = oneshot::channel();
         let rest = audit
             .into_iter()
@@ -190,7 +186,7 @@ impl Store for Sqlite {
 
     async fn health(&self) -> Result<(), StoreError> {
         self.still_there()?;
-        if self.counters.committed_within(PROOF) {
+        if self.is_open() && self.counters.committed_within(PROOF) {
             return Ok(());
         }
         self.write(vec![Step::statement(TOUCH, Vec::new())])

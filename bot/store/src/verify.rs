@@ -30,7 +30,11 @@ pub struct VerifyReport {
 impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (id, link) = self.head;
-        write!(f, "{} rows, consistent; the head is row {id} {link}; ", self.rows)?;
+        write!(
+            f,
+            "{} rows, consistent; the head is row {id} {link}; ",
+            self.rows
+        )?;
         match self.anchored {
             Some(row) => write!(f, "complete and unchanged up to row {row} by its anchor"),
             None => f.write_str(
@@ -144,10 +148,7 @@ fn open(file: &Path) -> rusqlite::Result<Connection> {
     )
 }
 
-fn read(
-    connection: &Connection,
-    check: &mut Check,
-) -> rusqlite::Result<Result<(), VerifyError>> {
+fn read(connection: &Connection, check: &mut Check) -> rusqlite::Result<Result<(), VerifyError>> {
     let mut statement = connection.prepare(
         "SELECT id, text, previous, link, at, event, person, correlation, severity \
          FROM audit ORDER BY id",
@@ -255,9 +256,7 @@ impl Check {
     fn anchor(&mut self) -> Result<(), ChainFault> {
         let (id, head) = self.head;
         match self.anchors.remove(&id) {
-            Some(links) if links.iter().any(|link| *link != head) => {
-                Err(ChainFault::Anchor { id })
-            }
+            Some(links) if links.iter().any(|link| *link != head) => Err(ChainFault::Anchor { id }),
             Some(_) | None => Ok(()),
         }
     }

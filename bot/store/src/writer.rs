@@ -165,9 +165,10 @@ impl Writer {
     }
 
     fn roll_back(&mut self, error: &rusqlite::Error) {
-        let sound = self.journal.as_mut().is_some_and(|journal| {
-            journal.roll_back().is_ok() && spares_connection(error)
-        });
+        let sound = self
+            .journal
+            .as_mut()
+            .is_some_and(|journal| journal.roll_back().is_ok() && spares_connection(error));
         if !sound {
             self.journal = None;
         }
@@ -225,9 +226,10 @@ impl Writer {
 
     fn shut_down(self) {
         if let Some(journal) = &self.journal {
-            let tidy = journal
-                .connection()
-                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            let tidy =
+                journal
+                    .connection()
+                    .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             if let Err(error) = tidy {
                 // The next start reads the WAL.
                 tracing::warn!(error = %error, "the WAL was left beside the file");
