@@ -132,22 +132,29 @@ impl<'a> Call<'a> {
         let dry = match self.look_at(self.known.clone()).await {
             Err(error) if is_about_an_intent(error.code) => {
                 refused.extend(self.sift().await?);
-                self.look_at(self.known.clone()).await?
+                match self.look_at(self.known.clone()).await {
+                    Err(error) if is_about_an_intent(error.code) => {
+                        refused.extend(self.attributed(&error).await);
+                        None
+                    }
+                    looked => looked?,
+                }
             }
             looked => looked?,
         };
         Ok(seed::planned(dry.as_ref(), &refused, &self.repeated))
     }
 
-    /// Takes out the intents that cannot run. Arguments are for all intents together, so a wrong
-    /// one is not looked for in each.
+    /// Takes out the intents that cannot run. Arguments that were given are for all intents
+    /// together, so one that does not fit an intent alone says nothing.
     async fn sift(&mut self) -> Result<Vec<Refused>, ApiError> {
         let mut refused = Vec::new();
         let mut good = Vec::new();
+        let given = !self.body.arguments.is_empty();
         for name in std::mem::take(&mut self.known) {
             match self.look_at(vec![name.clone()]).await {
                 Ok(_) => good.push(name),
-                Err(error) if error.code == ErrorCode::InvalidArgument => good.push(name),
+                Err(error) if given && error.code == ErrorCode::InvalidArgument => good.push(name),
                 Err(error) if is_about_an_intent(error.code) => {
                     self.server.denied(&self.sent.caller, name.as_str(), &error);
                     refused.push(Refused {

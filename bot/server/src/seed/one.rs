@@ -94,7 +94,8 @@ pub(crate) fn standing(snapshot: &RunSnapshot) -> String {
             )
         }
         (_, _, Some(hold)) => format!("Held back: {hold}"),
-        (_, Some(before), None) if before > 0 => format!("Waiting for {before} runs before it"),
+        (_, Some(1), None) => "Waiting for the run before it".to_owned(),
+        (_, Some(before), None) if before > 1 => format!("Waiting for {before} runs before it"),
         (status, _, None) => format!("Not finished yet: {status}"),
     }
 }
