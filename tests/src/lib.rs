@@ -1,1 +1,43 @@
-//! The test kit (src) and the whole-bot tests (it)
+//! The test kit: a whole Rave in process, and fakes of everything around it.
+//!
+//! A [`World`] says who is there and what may be done, [`World::start`] makes a [`Bot`] of it: the
+//! real composition with a real store on a real file, listening on loopback. Around it stand fakes
+//! with state: [`FakeMattermost`] and [`FakeDiscord`] refuse what the vendors refuse,
+//! [`FakeStacks`] is a driver that remembers every effect and fails when it is told to. Time is
+//! turned by hand ([`TestClock`]) and run ids count up, so a conversation is the same text every
+//! time. [`Bot::finish`] fails a test that left something over.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the kit fails the test"
+)]
+
+mod api;
+mod bot;
+mod clock;
+mod config;
+mod discord;
+mod dump;
+mod intents;
+mod logs;
+mod mattermost;
+mod script;
+mod stacks;
+mod transcript;
+mod wait;
+mod world;
+
+pub use api::{Answer, Api};
+pub use bot::Bot;
+pub use clock::{CountingIds, TestClock};
+pub use discord::{Embed, FakeDiscord};
+pub use dump::dump;
+pub use mattermost::{FakeMattermost, Message};
+pub use script::{Failing, Gate};
+pub use stacks::{Effect, FakeStacks, Stack};
+pub use transcript::redacted;
+pub use wait::wait_for;
+pub use world::World;
