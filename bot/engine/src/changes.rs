@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rave_domain::audit::Severity;
-use rave_domain::ids::{LockKey, RunId, StepId};
+use rave_domain::ids::{LockKey, PersonId, RunId, StepId};
 use rave_domain::people::PersonKind;
 use rave_domain::ports::store::{Freeze, LockRow, Write};
 use rave_domain::request::{Change, Decision, RunRequest, Verdict};
@@ -163,7 +163,7 @@ impl Shared {
         // The core knows the plainer reasons; policy is asked about roles and strength.
         let everything: Vec<u32> = (0..).take(run.plan.approvals.len()).collect();
         run.may_decide(&person, decision, &everything)
-            .map_err(|refused| refusal(&run, refused))?;
+            .map_err(|refused| refusal(&run, &person, refused))?;
         let needs = decidables(&run.plan, &run.origin.person, &run.origin.owners);
         let counts_for = accepted.rules.policy.counts_for(subject, &needs)?;
         let event = Event::Decided {
@@ -180,7 +180,7 @@ impl Shared {
             &cell,
             |run| {
                 run.may_decide(&person, decision, &counts_for)
-                    .map_err(|refused| refusal(run, refused))?;
+                    .map_err(|refused| refusal(run, &person, refused))?;
                 Ok(vec![event])
             },
             vec![answer],
@@ -476,8 +476,15 @@ fn ended_phrase(snapshot: &RunSnapshot) -> String {
     }
 }
 
-fn refusal(run: &Run, refused: DecisionRefused) -> UserError {
+fn refusal(run: &Run, person: &PersonId, refused: DecisionRefused) -> UserError {
     match refused {
+        DecisionRefused::Requester if run.origin.person != *person => UserError::new(
+            ErrorCode::ApprovalRefused,
+            format!(
+                "you own {}, which asked for this run, so somebody else must decide",
+                run.origin.person
+            ),
+        ),
         DecisionRefused::TooLate => UserError::new(
             ErrorCode::WrongState,
             format!("{} is {} and takes no decisions", run.id, run.status),

@@ -348,17 +348,20 @@ fn take_secrets(rules: &Rules, request: &mut RunRequest) -> BTreeMap<String, Str
         .collect()
 }
 
+/// The intents of a request, for audit rows and alerts.
+pub(crate) fn names(request: &RunRequest) -> String {
+    let names: Vec<&str> = request
+        .intents
+        .iter()
+        .map(rave_domain::IntentName::as_str)
+        .collect();
+    names.join(", ")
+}
+
 /// What a change is about, for audit rows and alerts.
 pub(crate) fn describe(change: &Change) -> String {
     match change {
-        Change::Run(request) => {
-            let names: Vec<&str> = request
-                .intents
-                .iter()
-                .map(rave_domain::IntentName::as_str)
-                .collect();
-            names.join(", ")
-        }
+        Change::Run(request) => names(request),
         Change::Decide { run, .. }
         | Change::Cancel { run, .. }
         | Change::Retry { run }

@@ -1,8 +1,10 @@
 //! Requests that only read: answered at once, from memory where a chat waits for them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rave_catalog::{Schedule, When};
+use rave_domain::audit::{Category, Severity};
 use rave_domain::ids::{IntentName, RunId, StepId};
 use rave_domain::ports::store::{AuditFilter, Page, RunFilter};
 use rave_domain::reply::{Block, Reply, Tone};
@@ -11,7 +13,7 @@ use rave_domain::run::{Run, Step};
 use rave_domain::{ErrorCode, UserError};
 use rave_policy::{Action, Builtin, Leave, RunVerb, Subject};
 
-use crate::api::{Caller, DryRun, RunSnapshot};
+use crate::api::{Caller, DryRun, Refusal, RunSnapshot};
 use crate::journal::store_error;
 use crate::judge::{decidables, subject};
 use crate::metrics::DryRunLabel;
@@ -23,16 +25,58 @@ use crate::shared::{Cell, Rules, Shared};
 const LISTED: u32 = 15;
 
 impl Shared {
-    /// A query to its answer.
+    /// A query to its answer. One that a rule refuses leaves an audit row, like any refusal.
     pub(crate) async fn query(
         self: &Arc<Self>,
         rules: &Rules,
         caller: &Caller,
         query: &Query,
     ) -> Reply {
-        self.answer(rules, caller, query)
-            .await
-            .unwrap_or_else(|error| Reply::error(&error))
+        let answer = self.answer(rules, caller, query).await;
+        answer.unwrap_or_else(|error| {
+            if matches!(
+                error.code,
+                ErrorCode::PolicyDenied | ErrorCode::LabelMismatch
+            ) {
+                self.refuse_query(caller, query, &error);
+            }
+            Reply::error(&error)
+        })
+    }
+
+    fn refuse_query(self: &Arc<Self>, caller: &Caller, query: &Query, error: &UserError) {
+        let (event, target) = match query {
+            Query::Plan(request) => ("intent_denied", crate::intake::names(request)),
+            Query::Help { .. }
+            | Query::Intents
+            | Query::Runs
+            | Query::Show { .. }
+            | Query::Logs { .. }
+            | Query::Schedules
+            | Query::Whoami
+            | Query::Locks
+            | Query::Freezes
+            | Query::Audit
+            | Query::Status => ("read.refused", String::new()),
+        };
+        let refusal = Refusal {
+            at: self.clock.now(),
+            event,
+            category: Category::Authorization,
+            severity: Severity::Warning,
+            surface: caller.account.surface,
+            address: caller.address,
+            account: Some(caller.account.clone()),
+            target,
+            alert: "Policy denial",
+            details: BTreeMap::from([
+                ("code".to_owned(), error.code.to_string()),
+                ("reason".to_owned(), error.message.clone()),
+            ]),
+        };
+        let shared = Arc::clone(self);
+        self.tasks
+            .spawn(async move { shared.record_refusal(refusal).await });
     }
 
     async fn answer(

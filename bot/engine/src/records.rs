@@ -351,7 +351,7 @@ pub(crate) fn milestone(before: &Run, after: &Run) -> Option<Milestone> {
             if matches!(
                 before.status,
                 RunStatus::AwaitingApproval | RunStatus::Queued
-            ) && before.seq > 1 =>
+            ) =>
         {
             Some(Milestone::Started)
         }
