@@ -135,12 +135,10 @@ impl Reply {
     /// A refusal or failure as a message: what, what next, and the code.
     #[must_use]
     pub fn error(error: &crate::UserError) -> Self {
-        let mut text = capitalised(&error.message);
-        text.push('.');
+        let mut text = sentence(&error.message);
         if let Some(hint) = &error.hint {
             text.push(' ');
-            text.push_str(&capitalised(hint));
-            text.push('.');
+            text.push_str(&sentence(hint));
         }
         Self {
             tone: Tone::Bad,
@@ -219,6 +217,15 @@ impl StepLine {
         }
         line
     }
+}
+
+/// Capitalised and ended; a question keeps its own mark.
+fn sentence(words: &str) -> String {
+    let mut text = capitalised(words);
+    if !text.ends_with(['.', '?', '!']) {
+        text.push('.');
+    }
+    text
 }
 
 /// The sentence with its first letter in upper case, names with `_` left alone.
