@@ -66,10 +66,18 @@ fn plan_blocks(mut reply: Reply, plan: &Plan) -> Reply {
         reply = reply.with(Block::Code(commands.join("\n")));
     }
     let touched: Vec<String> = plan.blast_radius().into_iter().collect();
-    reply = reply.with(Block::Fields(vec![
+    let mut fields = vec![
         ("Touches".to_owned(), touched.join(", ")),
         ("Plan".to_owned(), plan.digest.short()),
-    ]));
+    ];
+    if plan.steps.iter().any(|step| step.lock.is_some()) {
+        // The lock keeps other runs out; only an agent of ours could turn a late command away.
+        fields.push((
+            "Fencing".to_owned(),
+            "none: a command that has left Rave cannot be recalled".to_owned(),
+        ));
+    }
+    reply = reply.with(Block::Fields(fields));
     let warnings: Vec<String> = plan
         .steps
         .iter()

@@ -25,6 +25,9 @@ use crate::config::{Config, ConfigError};
 use crate::host::{self, SystemClock, UlidGen};
 use crate::{rules, trail};
 
+/// How often old rows are dropped.
+const FORGET_EVERY: std::time::Duration = std::time::Duration::from_hours(1);
+
 /// Why Rave does not start. The text is for the person at the terminal.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -163,6 +166,12 @@ impl App {
             self.tasks
                 .spawn(trail::mirror(store(), path, self.stop.clone()));
         }
+        self.tasks.spawn(forget(
+            Arc::clone(&self.store),
+            Arc::clone(&self.clock),
+            self.config.retention.retention(),
+            self.stop.clone(),
+        ));
         self.tasks.spawn(trail::anchor(
             store(),
             Arc::clone(&self.clock),
@@ -194,6 +203,27 @@ impl App {
         self.tasks.wait().await;
         self.store.close().await;
         tracing::info!("stopped");
+    }
+}
+
+/// Drops what is older than the retention says, at the start and then every hour.
+async fn forget(
+    store: Arc<Sqlite>,
+    clock: Arc<dyn Clock>,
+    retention: rave_store::Retention,
+    stop: CancellationToken,
+) {
+    loop {
+        match store.prune(clock.now(), retention).await {
+            Ok(pruned) => tracing::debug!(?pruned, "pruned"),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "prune_failed");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(FORGET_EVERY) => {}
+            () = stop.cancelled() => return,
+        }
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Config {
     pub engine: EngineConfig,
     /// The audit trail.
     pub audit: AuditConfig,
+    /// How long things are kept.
+    pub retention: RetentionConfig,
     /// The log.
     pub log: LogConfig,
     /// Mattermost.
@@ -284,6 +286,44 @@ pub struct AuditConfig {
     pub mirror_file: Option<PathBuf>,
     /// A file, better on another machine, that gets the head of the chain every hour.
     pub anchor_file: Option<PathBuf>,
+}
+
+/// `[retention]`
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionConfig {
+    /// How long a request's key is remembered, so that a repeat is known.
+    #[serde(deserialize_with = "number")]
+    pub key_days: u32,
+    /// How long the content of a request is kept.
+    #[serde(deserialize_with = "number")]
+    pub body_days: u32,
+    /// How long delivered messages are kept.
+    #[serde(deserialize_with = "number")]
+    pub delivery_days: u32,
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        Self {
+            key_days: 90,
+            body_days: 7,
+            delivery_days: 7,
+        }
+    }
+}
+
+impl RetentionConfig {
+    /// The section as the store takes it.
+    #[must_use]
+    pub fn retention(&self) -> rave_store::Retention {
+        let days = |days: u32| Duration::from_hours(24).saturating_mul(days);
+        rave_store::Retention {
+            keys: days(self.key_days),
+            bodies: days(self.body_days),
+            deliveries: days(self.delivery_days),
+        }
+    }
 }
 
 /// `[log]`
