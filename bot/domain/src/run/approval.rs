@@ -95,7 +95,8 @@ impl Run {
         if self.excluded().contains(person) {
             return Err(DecisionRefused::Requester);
         }
-        if counts_for.is_empty() {
+        let needs = self.plan.approvals.len();
+        if !counts_for.iter().any(|need| (*need as usize) < needs) {
             return Err(DecisionRefused::NotEligible);
         }
         let already = self

@@ -58,46 +58,54 @@ impl Run {
     fn step_commands(&self) -> Vec<Command> {
         let mut commands = Vec::new();
         if self.cancel.is_some() {
-            // Undo steps are the way out of a cancel and are not stopped by it.
+            // Undo steps are the way out of a cancel and are not stopped by it, unless what they
+            // work on belongs to somebody else by now.
             commands.extend(
                 self.steps
                     .iter()
-                    .filter(|step| step.status.is_active() && step.undoes().is_none())
+                    .filter(|step| step.status.is_active())
+                    .filter(|step| step.undoes().is_none() || self.lost_lock(step))
                     .map(|step| Command::Stop(step.id)),
             );
         }
-        let active = self
-            .steps
-            .iter()
-            .filter(|step| step.status.is_active())
-            .count();
-        let room = (self.plan.max_parallel.max(1) as usize).saturating_sub(active);
         commands.extend(
             self.steps
                 .iter()
                 .filter(|step| self.is_claimable(step))
-                .take(room)
+                .take(self.room())
                 .map(|step| Command::Claim(step.id)),
         );
         commands
     }
 
+    /// How many more steps may be under way.
+    pub(super) fn room(&self) -> usize {
+        let active = self
+            .steps
+            .iter()
+            .filter(|step| step.status.is_active())
+            .count();
+        (self.plan.max_parallel.max(1) as usize).saturating_sub(active)
+    }
+
     /// Whether a step may be claimed now, apart from the bound on parallel steps.
     pub(super) fn is_claimable(&self, step: &Step) -> bool {
-        if step.status != (StepStatus::Pending { retry_at: None }) {
+        if !self.confirmed || step.status != (StepStatus::Pending { retry_at: None }) {
             return false;
         }
         match step.kind {
             StepKind::Forward(_) => {
-                self.cancel.is_none() && !self.halted && self.predecessors_done(step)
+                self.cancel.is_none()
+                    && (!self.halted || step.rerun)
+                    && self.predecessors_done(step)
             }
             StepKind::Undo { of } => {
                 self.step(of)
                     .is_some_and(|undone| undone.status.is_terminal())
+                    && !self.lost_lock(step)
                     && self
-                        .steps
-                        .iter()
-                        .filter(|other| other.undoes().is_some() && other.id < step.id)
+                        .undos()
+                        .take_while(|other| other.id < step.id)
                         .all(|other| other.status.is_terminal())
             }
         }
@@ -123,8 +131,7 @@ impl Run {
 
     /// Whether a step's undo, if there is one, has ended.
     fn undo_settled(&self, id: StepId) -> bool {
-        self.steps
-            .iter()
+        self.undos()
             .filter(|step| step.undoes() == Some(id))
             .all(|undo| undo.status.is_terminal())
     }

@@ -9,9 +9,9 @@ use super::state::{
     ApprovalRecord, CancelRequest, EndReason, Run, RunStatus, Step, StepKind, StepStatus,
 };
 use crate::error::ErrorCode;
-use crate::ids::{Attempt, LockKey, StepId};
-use crate::plan::Undo;
-use crate::request::{Decision, Unwind, Verdict};
+use crate::ids::{Attempt, StepId};
+use crate::plan::Class;
+use crate::request::{Decision, Verdict};
 use crate::time::Timestamp;
 
 /// An event that does not fit the state. The state is unchanged.
@@ -109,6 +109,9 @@ impl Run {
                 if self.status != RunStatus::Queued || self.locks_granted {
                     return Err(self.illegal(event, "it waits for no locks"));
                 }
+                if !epochs.keys().eq(&self.plan.locks()) {
+                    return Err(self.illegal(event, "these are not its locks"));
+                }
                 self.locks.clone_from(epochs);
                 self.locks_granted = true;
             }
@@ -122,8 +125,11 @@ impl Run {
                 };
                 self.cancel.get_or_insert(CancelRequest { at: *at, reason });
             }
-            Event::Started { .. } => {
+            Event::Started { at } => {
                 self.expect_confirmable(event)?;
+                if self.is_past(Timer::Start, *at) {
+                    return Err(self.illegal(event, "the time to start is over"));
+                }
                 self.confirmed = true;
             }
             Event::Voided { at, changes } => {
@@ -143,14 +149,25 @@ impl Run {
                 self.fail_step(*step, failure.clone(), *at);
             }
             Event::Prepared { step, undo, .. } => {
+                // What the first try read is the way back; a later one may read its result.
+                let again = self.illegal(event, "it is recorded already");
                 let step = self.active_step(event, *step)?;
+                if step.status != StepStatus::Claimed || step.prepared.is_some() {
+                    return Err(again);
+                }
                 step.status = StepStatus::Running;
                 step.prepared.clone_from(undo);
             }
             Event::Reported { .. } => self.reported(event)?,
-            Event::Recovered { step, .. } => {
-                let step = self.active_step(event, *step)?;
+            Event::Recovered { step: id, .. } => {
+                let once = self.illegal(event, "a `once` step never runs again by itself");
+                let never = self.step(*id).map(|step| self.class(step)) == Some(Class::Once);
+                let step = self.active_step(event, *id)?;
+                if never {
+                    return Err(once);
+                }
                 step.status = StepStatus::Pending { retry_at: None };
+                step.rerun = true;
                 step.touched = true;
                 // The lost try does not use up a retry: the step did not fail.
                 step.round_attempts = step.round_attempts.saturating_sub(1);
@@ -158,6 +175,11 @@ impl Run {
             Event::CancelRequested { at, by, reason } => {
                 if self.cancel.is_some() {
                     return Err(self.illegal(event, "it is being cancelled already"));
+                }
+                if self.confirmed && self.forward_ended() {
+                    return Err(
+                        self.illegal(event, "only its undo is left, and that is not stopped")
+                    );
                 }
                 let reason = EndReason::Cancelled {
                     by: by.clone(),
@@ -215,6 +237,9 @@ impl Run {
         if self.may_decide(person, *decision, counts_for).is_err() {
             return Err(self.illegal(event, "the decision does not count"));
         }
+        if *decision == Decision::Approve && self.is_past(Timer::Decide, *at) {
+            return Err(self.illegal(event, "the time to decide is over"));
+        }
         self.approvals.push(ApprovalRecord {
             person: person.clone(),
             account: account.clone(),
@@ -237,8 +262,8 @@ impl Run {
     }
 
     fn expired(&mut self, event: &Event, at: Timestamp, timer: Timer) -> Result<(), Illegal> {
-        if !self.timers().iter().any(|(_, armed)| *armed == timer) {
-            return Err(self.illegal(event, "no such deadline stands"));
+        if !self.is_past(timer, at) {
+            return Err(self.illegal(event, "no such deadline has passed"));
         }
         match timer {
             Timer::Decide => {
@@ -254,6 +279,14 @@ impl Run {
         Ok(())
     }
 
+    /// Whether a deadline stands and has passed. One that was armed for an earlier try does not
+    /// shorten the wait of the present one.
+    fn is_past(&self, timer: Timer, at: Timestamp) -> bool {
+        self.timers()
+            .iter()
+            .any(|(due, armed)| *armed == timer && *due <= at)
+    }
+
     fn claimed(
         &mut self,
         event: &Event,
@@ -261,7 +294,7 @@ impl Run {
         id: StepId,
         attempt: Attempt,
     ) -> Result<(), Illegal> {
-        let ready = self.confirmed
+        let ready = self.room() > 0
             && self.step(id).is_some_and(|step| {
                 self.is_claimable(step) && attempt == Attempt(step.attempts.0 + 1)
             });
@@ -272,6 +305,8 @@ impl Run {
             step.status = StepStatus::Claimed;
             step.attempts = attempt;
             step.round_attempts += 1;
+            step.rerun = false;
+            step.last_failure = None;
             step.started_at.get_or_insert(at);
             step.claimed_at = Some(at);
         }
@@ -295,9 +330,17 @@ impl Run {
             return Err(self.illegal(event, "it is not a report"));
         };
         let stale = self.illegal(event, "the report is of another attempt");
+        let unasked = self.illegal(event, "nobody stops that step");
+        let stopping = self.cancel.is_some()
+            && self
+                .step(*id)
+                .is_some_and(|step| step.undoes().is_none() || self.lost_lock(step));
         let step = self.active_step(event, *id)?;
         if step.attempts != *attempt {
             return Err(stale);
+        }
+        if matches!(outcome, Outcome::Stopped { .. }) && !stopping {
+            return Err(unasked);
         }
         step.tail.clone_from(tail);
         step.output.clone_from(output);
@@ -332,20 +375,26 @@ impl Run {
 
     /// A failed try: again later, or failed for good.
     fn failed_attempt(&mut self, id: StepId, failure: &Failure, may_pass: bool, at: Timestamp) {
-        let retry = self
-            .step(id)
-            .and_then(|step| self.operation(step))
-            .map(|operation| operation.retry);
-        let stopping = self.cancel.is_some() || self.halted;
+        let Some(state) = self.step(id) else {
+            return;
+        };
+        let undo = state.undoes().is_some();
+        let stopped = if undo {
+            self.lost_lock(state)
+        } else {
+            self.cancel.is_some() || self.halted
+        };
+        let again = may_pass && !stopped && self.class(state) != Class::Once;
+        let retry = self.operation(state).map(|operation| operation.retry);
         let Some(step) = self.steps.get_mut(id.index()) else {
             return;
         };
-        let undo = step.undoes().is_some();
         match retry {
-            Some(retry) if may_pass && step.round_attempts <= retry.max && (undo || !stopping) => {
+            Some(retry) if again && step.round_attempts <= retry.max => {
                 step.status = StepStatus::Pending {
                     retry_at: Some(retry.due(step.round_attempts, at)),
                 };
+                step.last_failure = Some(failure.clone());
             }
             Some(_) | None => self.fail_step(id, failure.clone(), at),
         }
@@ -382,6 +431,9 @@ impl Run {
         if verdict == Verdict::Again && cancelled && !undo {
             return Err(self.illegal(event, "a cancelled run starts nothing again"));
         }
+        if verdict == Verdict::Again && self.step(id).is_some_and(|step| self.lost_lock(step)) {
+            return Err(self.illegal(event, "its lock was broken"));
+        }
         let Some(step) = self.steps.get_mut(id.index()) else {
             return Ok(());
         };
@@ -396,6 +448,7 @@ impl Run {
             Verdict::DidNot if cancelled && !undo => {
                 step.status = StepStatus::Cancelled;
                 step.ended_at = Some(at);
+                step.touched = false;
             }
             Verdict::DidNot => {
                 step.touched = false;
@@ -409,175 +462,9 @@ impl Run {
                 step.status = StepStatus::Pending { retry_at: None };
                 step.round += 1;
                 step.round_attempts = 0;
+                step.rerun = true;
             }
         }
         Ok(())
-    }
-
-    /// Adds the undo of a step that touched the world, if it has one, it is wanted, and the lock
-    /// is still ours.
-    fn append_undo_of(&mut self, id: StepId) {
-        if !self.plan.options.rollback_on_failure {
-            return;
-        }
-        let (Some(step), Some(planned)) = (self.step(id), self.plan.step(id)) else {
-            return;
-        };
-        let possible = match &planned.undo {
-            Undo::None => false,
-            Undo::Own { .. } => step.prepared.is_some(),
-            Undo::Intent { .. } => true,
-        };
-        let ours = planned
-            .lock
-            .as_ref()
-            .is_none_or(|lock: &LockKey| self.locks.contains_key(lock));
-        let exists = self.steps.iter().any(|other| other.undoes() == Some(id));
-        if possible && ours && step.touched && !exists {
-            let next = StepId(u32::try_from(self.steps.len()).unwrap_or(u32::MAX));
-            self.steps.push(Step::new(next, StepKind::Undo { of: id }));
-        }
-    }
-
-    /// Everything that follows from the state without a further fact.
-    fn settle(&mut self, at: Timestamp) {
-        match self.status {
-            RunStatus::Planned => {
-                self.status = if self.plan.approvals.is_empty() {
-                    RunStatus::Queued
-                } else {
-                    RunStatus::AwaitingApproval
-                };
-            }
-            RunStatus::AwaitingApproval | RunStatus::Queued => {
-                if let Some(cancel) = self.cancel.clone() {
-                    self.end(RunStatus::Cancelled, Some(cancel.reason), at);
-                }
-            }
-            RunStatus::Running | RunStatus::Compensating | RunStatus::NeedsAttention => {}
-            RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled => return,
-        }
-        if self.status == RunStatus::Queued && self.first_claim_failed() {
-            self.status = RunStatus::Running;
-        }
-        if matches!(
-            self.status,
-            RunStatus::Running | RunStatus::Compensating | RunStatus::NeedsAttention
-        ) {
-            self.settle_steps(at);
-        }
-    }
-
-    /// A refused first claim leaves a queued run with a failed step; it ends like any other.
-    fn first_claim_failed(&self) -> bool {
-        self.steps
-            .iter()
-            .any(|step| matches!(step.status, StepStatus::Failed(_)))
-    }
-
-    fn settle_steps(&mut self, at: Timestamp) {
-        let ending = if self.cancel.is_some() {
-            Some(StepStatus::Cancelled)
-        } else if self.halted {
-            Some(StepStatus::Skipped)
-        } else {
-            None
-        };
-        if let Some(ending) = ending {
-            let mut interrupted = Vec::new();
-            for step in &mut self.steps {
-                if step.undoes().is_none() && matches!(step.status, StepStatus::Pending { .. }) {
-                    step.status = ending.clone();
-                    step.ended_at = Some(at);
-                    if step.touched {
-                        interrupted.push(step.id);
-                    }
-                }
-            }
-            // A step that waited for its retry may have touched the world.
-            for id in interrupted {
-                self.append_undo_of(id);
-            }
-        }
-        let all_ended = |run: &Self| run.steps.iter().all(|step| step.status.is_terminal());
-        if all_ended(self) && self.wants_unwind() {
-            self.unwind();
-        }
-        if all_ended(self) {
-            self.finish(at);
-        } else {
-            self.status = self.live_status();
-        }
-    }
-
-    fn wants_unwind(&self) -> bool {
-        self.plan.options.unwind == Unwind::Run
-            && !self.unwound
-            && (self.cancel.is_some() || self.first_failure().is_some())
-    }
-
-    /// Undoes finished steps, the last one first.
-    fn unwind(&mut self) {
-        self.unwound = true;
-        let mut done: Vec<(Option<Timestamp>, StepId)> = self
-            .steps
-            .iter()
-            .filter(|step| step.undoes().is_none() && step.status == StepStatus::Succeeded)
-            .map(|step| (step.ended_at, step.id))
-            .collect();
-        done.sort_unstable();
-        for (_, id) in done.into_iter().rev() {
-            self.append_undo_of(id);
-        }
-    }
-
-    fn live_status(&self) -> RunStatus {
-        let active = self.steps.iter().any(|step| step.status.is_active());
-        let waiting = self.steps.iter().any(|step| {
-            self.is_claimable(step)
-                || matches!(step.status, StepStatus::Pending { retry_at: Some(_) })
-        });
-        if !active && !waiting && self.unknown_steps().next().is_some() {
-            return RunStatus::NeedsAttention;
-        }
-        let forward_open = self
-            .steps
-            .iter()
-            .any(|step| step.undoes().is_none() && !step.status.is_terminal());
-        if forward_open {
-            RunStatus::Running
-        } else {
-            RunStatus::Compensating
-        }
-    }
-
-    fn finish(&mut self, at: Timestamp) {
-        let forward = || self.steps.iter().filter(|step| step.undoes().is_none());
-        let all_done = forward().all(|step| step.status == StepStatus::Succeeded)
-            && self.steps.len() == self.plan.steps.len();
-        let undo_failed = self
-            .steps
-            .iter()
-            .any(|step| step.undoes().is_some() && matches!(step.status, StepStatus::Failed(_)));
-        let any_failed = forward().any(|step| matches!(step.status, StepStatus::Failed(_)));
-        let (status, reason) = match (&self.cancel, all_done) {
-            (_, true) => (RunStatus::Succeeded, None),
-            (Some(cancel), false) => (RunStatus::Cancelled, Some(cancel.reason.clone())),
-            (None, false) if undo_failed => (RunStatus::Failed, Some(EndReason::UndoFailed)),
-            (None, false) => (RunStatus::Failed, None),
-        };
-        debug_assert!(status != RunStatus::Failed || any_failed);
-        self.end(status, reason, at);
-    }
-
-    fn end(&mut self, status: RunStatus, reason: Option<EndReason>, at: Timestamp) {
-        for step in &mut self.steps {
-            if matches!(step.status, StepStatus::Pending { .. }) {
-                step.status = StepStatus::Cancelled;
-            }
-        }
-        self.status = status;
-        self.reason = reason;
-        self.ended_at = Some(at);
     }
 }

@@ -18,6 +18,7 @@ mod commands;
 mod event;
 mod evolve;
 mod locks;
+mod settle;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -194,6 +194,11 @@ pub struct Step {
     pub round: u32,
     /// Tries of the present round, for retry limits.
     pub round_attempts: u32,
+    /// Begun and to be finished: it was under way when Rave stopped, or a person said "again".
+    /// Runs even after a failure elsewhere; only a cancel ends it.
+    pub rerun: bool,
+    /// Why the last try failed, while the step waits for its retry.
+    pub last_failure: Option<Failure>,
     /// First claim.
     pub started_at: Option<Timestamp>,
     /// The present try's claim.
@@ -221,6 +226,8 @@ impl Step {
             attempts: Attempt(0),
             round: 0,
             round_attempts: 0,
+            rerun: false,
+            last_failure: None,
             started_at: None,
             claimed_at: None,
             ended_at: None,
@@ -373,6 +380,29 @@ impl Run {
             StepKind::Forward(_) => intent(self.planned(step)),
             StepKind::Undo { .. } => format!("undo of {}", intent(self.planned(step))),
         }
+    }
+
+    /// Undo steps, in the order in which they run. They stand behind the planned ones.
+    pub(super) fn undos(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().skip(self.plan.steps.len())
+    }
+
+    /// Whether an operator has broken a lock that the step works under. An undo works under the
+    /// lock of what it undoes and, when it is an intent, under that of its own target.
+    pub(super) fn lost_lock(&self, step: &Step) -> bool {
+        let lost = |lock: &LockKey| !self.locks.contains_key(lock);
+        let Some(planned) = self.planned(step) else {
+            return false;
+        };
+        let of_undo = match (&step.kind, &planned.undo) {
+            (StepKind::Undo { .. }, Undo::Intent { operation, .. })
+                if operation.class != Class::Read =>
+            {
+                LockKey::new(operation.target.to_string()).ok()
+            }
+            (StepKind::Undo { .. } | StepKind::Forward(_), _) => None,
+        };
+        planned.lock.as_ref().is_some_and(lost) || of_undo.as_ref().is_some_and(lost)
     }
 
     /// People who may not decide on this run: the requester, and the owners of a robot.
