@@ -9,19 +9,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{Epoch, LockKey, RunId};
 
-/// All locks of one journal.
+/// All locks of one journal. Kept by key, by ticket and by run, so that asking for locks costs the
+/// same however many runs wait.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LockTable {
-    held: BTreeMap<LockKey, Held>,
     epochs: BTreeMap<LockKey, Epoch>,
-    queue: BTreeMap<u64, Waiting>,
+    held: BTreeMap<LockKey, RunId>,
+    holdings: BTreeMap<RunId, BTreeSet<LockKey>>,
+    waiting: BTreeMap<u64, Waiting>,
+    tickets: BTreeMap<RunId, u64>,
+    /// The tickets that wait for each lock; none is empty.
+    queues: BTreeMap<LockKey, BTreeSet<u64>>,
     next_ticket: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Held {
-    run: RunId,
-    epoch: Epoch,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,64 +43,105 @@ pub struct LockView {
 }
 
 impl LockTable {
-    /// Takes up a lock's last known epoch, and its holder, from the store.
+    /// Takes up a lock's last known epoch, and its holder, from the store. An epoch that is known
+    /// to be higher stays.
     pub fn restore(&mut self, key: LockKey, epoch: Epoch, holder: Option<RunId>) {
         if let Some(run) = holder {
-            self.held.insert(key.clone(), Held { run, epoch });
+            self.hold(&run, key.clone());
         }
-        self.epochs.insert(key, epoch);
+        let known = self.epochs.entry(key).or_default();
+        *known = epoch.max(*known);
     }
 
     /// Queues a run for its locks and gives its ticket. A run that waits already keeps its place;
     /// `ticket` restores one from the store.
     pub fn enqueue(&mut self, run: &RunId, keys: BTreeSet<LockKey>, ticket: Option<u64>) -> u64 {
-        if let Some((ticket, _)) = self.queue.iter().find(|(_, waiting)| waiting.run == *run) {
+        if let Some(ticket) = self.tickets.get(run) {
             return *ticket;
         }
-        let ticket = ticket.unwrap_or(self.next_ticket);
-        self.next_ticket = self.next_ticket.max(ticket + 1);
+        let ticket = ticket
+            .filter(|ticket| !self.waiting.contains_key(ticket))
+            .unwrap_or(self.next_ticket);
+        self.next_ticket = self.next_ticket.max(ticket.saturating_add(1));
+        for key in &keys {
+            self.queues.entry(key.clone()).or_default().insert(ticket);
+        }
+        self.tickets.insert(run.clone(), ticket);
         let run = run.clone();
-        self.queue.insert(ticket, Waiting { run, keys });
+        self.waiting.insert(ticket, Waiting { run, keys });
         ticket
     }
 
     /// The waiting runs whose locks are all free and promised to nobody before them.
     #[must_use]
     pub fn ready(&self) -> Vec<RunId> {
-        let mut promised: BTreeSet<LockKey> = BTreeSet::new();
-        let mut ready = Vec::new();
-        for waiting in self.queue.values() {
-            let free = waiting
-                .keys
-                .iter()
-                .all(|key| !self.held.contains_key(key) && !promised.contains(key));
-            promised.extend(waiting.keys.iter().cloned());
-            if free {
-                ready.push(waiting.run.clone());
-            }
-        }
-        ready
+        let first_of_free: BTreeSet<u64> = self
+            .queues
+            .iter()
+            .filter(|(key, _)| !self.held.contains_key(*key))
+            .filter_map(|(_, queue)| queue.first().copied())
+            .collect();
+        first_of_free
+            .into_iter()
+            .filter(|ticket| self.is_ready(*ticket))
+            .filter_map(|ticket| Some(self.waiting.get(&ticket)?.run.clone()))
+            .collect()
+    }
+
+    fn is_ready(&self, ticket: u64) -> bool {
+        let first = |key| self.queues.get(key).and_then(BTreeSet::first) == Some(&ticket);
+        self.waiting.get(&ticket).is_some_and(|waiting| {
+            let mut keys = waiting.keys.iter();
+            keys.all(|key| first(key) && !self.held.contains_key(key))
+        })
     }
 
     /// Grants a waiting run its locks if it is ready.
     pub fn grant(&mut self, run: &RunId) -> Option<BTreeMap<LockKey, Epoch>> {
-        if !self.ready().contains(run) {
+        let ticket = self.ticket(run)?;
+        if !self.is_ready(ticket) {
             return None;
         }
-        let ticket = self.ticket(run)?;
-        let waiting = self.queue.remove(&ticket)?;
-        Some(self.hand_over(waiting))
+        let mut epochs = BTreeMap::new();
+        for key in self.leave_queue(ticket) {
+            epochs.insert(key.clone(), self.raise(&key));
+            self.hold(run, key);
+        }
+        Some(epochs)
     }
 
-    fn hand_over(&mut self, waiting: Waiting) -> BTreeMap<LockKey, Epoch> {
-        let mut epochs = BTreeMap::new();
-        for key in waiting.keys {
-            let epoch = self.raise(&key);
-            let run = waiting.run.clone();
-            self.held.insert(key.clone(), Held { run, epoch });
-            epochs.insert(key, epoch);
+    fn hold(&mut self, run: &RunId, key: LockKey) {
+        self.let_go(&key);
+        let holdings = self.holdings.entry(run.clone()).or_default();
+        holdings.insert(key.clone());
+        self.held.insert(key, run.clone());
+    }
+
+    fn let_go(&mut self, key: &LockKey) -> Option<RunId> {
+        let run = self.held.remove(key)?;
+        if let Some(holdings) = self.holdings.get_mut(&run) {
+            holdings.remove(key);
+            if holdings.is_empty() {
+                self.holdings.remove(&run);
+            }
         }
-        epochs
+        Some(run)
+    }
+
+    fn leave_queue(&mut self, ticket: u64) -> BTreeSet<LockKey> {
+        let Some(waiting) = self.waiting.remove(&ticket) else {
+            return BTreeSet::new();
+        };
+        self.tickets.remove(&waiting.run);
+        for key in &waiting.keys {
+            if let Some(queue) = self.queues.get_mut(key) {
+                queue.remove(&ticket);
+                if queue.is_empty() {
+                    self.queues.remove(key);
+                }
+            }
+        }
+        waiting.keys
     }
 
     fn raise(&mut self, key: &LockKey) -> Epoch {
@@ -112,61 +152,55 @@ impl LockTable {
 
     /// Takes a run out: what it holds is free, what it waits for is forgotten.
     pub fn release(&mut self, run: &RunId) {
-        self.held.retain(|_, held| held.run != *run);
-        self.queue.retain(|_, waiting| waiting.run != *run);
+        for key in self.holdings.remove(run).unwrap_or_default() {
+            self.held.remove(&key);
+        }
+        if let Some(ticket) = self.ticket(run) {
+            self.leave_queue(ticket);
+        }
     }
 
     /// Breaks a lock: its epoch rises and its holder, who is returned, has lost it.
     pub fn break_lock(&mut self, key: &LockKey) -> Option<(RunId, Epoch)> {
-        let held = self.held.remove(key)?;
-        let epoch = self.raise(key);
-        Some((held.run, epoch))
+        let run = self.let_go(key)?;
+        Some((run, self.raise(key)))
     }
 
     /// How many runs are before this one in the queues it waits in; `None` when it does not wait.
     #[must_use]
     pub fn position(&self, run: &RunId) -> Option<usize> {
-        let (ticket, waiting) = self.queue.iter().find(|(_, waiting)| waiting.run == *run)?;
-        let earlier = self
-            .queue
-            .range(..*ticket)
-            .filter(|(_, other)| !other.keys.is_disjoint(&waiting.keys))
-            .map(|(_, other)| &other.run);
-        let holders = waiting
-            .keys
+        let ticket = self.ticket(run)?;
+        let keys = &self.waiting.get(&ticket)?.keys;
+        let earlier = keys
             .iter()
-            .filter_map(|key| self.held.get(key))
-            .map(|held| &held.run);
+            .filter_map(|key| self.queues.get(key))
+            .flat_map(|queue| queue.range(..ticket))
+            .filter_map(|ticket| Some(&self.waiting.get(ticket)?.run));
+        let holders = keys.iter().filter_map(|key| self.held.get(key));
         Some(earlier.chain(holders).collect::<BTreeSet<_>>().len())
     }
 
     /// The ticket of a waiting run.
     #[must_use]
     pub fn ticket(&self, run: &RunId) -> Option<u64> {
-        self.queue
-            .iter()
-            .find(|(_, waiting)| waiting.run == *run)
-            .map(|(ticket, _)| *ticket)
+        self.tickets.get(run).copied()
     }
 
     /// All locks that are held or waited for.
     #[must_use]
     pub fn view(&self) -> Vec<LockView> {
-        let keys: BTreeSet<&LockKey> = self
-            .held
-            .keys()
-            .chain(self.queue.values().flat_map(|waiting| &waiting.keys))
-            .collect();
+        let keys: BTreeSet<&LockKey> = self.held.keys().chain(self.queues.keys()).collect();
         keys.into_iter()
             .map(|key| LockView {
                 key: key.clone(),
-                holder: self.held.get(key).map(|held| held.run.clone()),
+                holder: self.held.get(key).cloned(),
                 epoch: self.epochs.get(key).copied().unwrap_or_default(),
                 waiting: self
-                    .queue
-                    .values()
-                    .filter(|waiting| waiting.keys.contains(key))
-                    .map(|waiting| waiting.run.clone())
+                    .queues
+                    .get(key)
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|ticket| Some(self.waiting.get(ticket)?.run.clone()))
                     .collect(),
             })
             .collect()
@@ -175,6 +209,6 @@ impl LockTable {
     /// Who holds a lock.
     #[must_use]
     pub fn holder(&self, key: &LockKey) -> Option<&RunId> {
-        self.held.get(key).map(|held| &held.run)
+        self.held.get(key)
     }
 }
