@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use rave_catalog::{Schedule, When};
 use rave_domain::audit::{Category, Severity};
-use rave_domain::audit::{Category, Severity};
-use rave_domain::error::ErrorClass;
 use rave_domain::ids::{IntentName, RunId, StepId};
 use rave_domain::ports::store::{AuditFilter, Page, RunFilter};
 use rave_domain::reply::{Block, Reply, Tone};
