@@ -10,7 +10,7 @@ use rave_domain::{IntentName, PersonId};
 
 use crate::app::{self, App, Overrides, StartError};
 use crate::config::Config;
-use crate::{logging, rules, trail};
+use crate::{demo, logging, rules, trail};
 
 /// ChatOps for people on call.
 #[derive(Debug, Parser)]
@@ -24,6 +24,12 @@ struct Cli {
 enum Command {
     /// Run the server.
     Serve(ServeArgs),
+    /// Show Rave in a conversation; needs nothing installed and nothing configured.
+    Demo {
+        /// End with the story instead of leaving the server up until Ctrl-C.
+        #[arg(long)]
+        once: bool,
+    },
     /// Check configuration, intents, schedules and policies; needs no server and no credentials.
     Check(SourceArgs),
     /// Questions about policy.
@@ -112,6 +118,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Serve(args) => serve(&args),
+        Command::Demo { once } => runtime().and_then(|it| it.block_on(demo::run(once))),
         Command::Check(sources) => check(&sources),
         Command::Policy(PolicyCommand::Explain {
             sources,
@@ -187,9 +194,7 @@ fn fail_point() -> Option<rave_engine::FailPoint> {
     };
     let seen = std::sync::atomic::AtomicU64::new(0);
     Some(std::sync::Arc::new(move |place: &'static str| {
-        if place == name
-            && seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1 == times
-        {
+        if place == name && seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1 == times {
             let me = rustix::process::getpid();
             // Nothing is flushed and nothing unwinds: this is what a power switch leaves.
             let _ = rustix::process::kill_process(me, rustix::process::Signal::KILL);
@@ -259,7 +264,10 @@ fn explain(
         if near.is_empty() {
             format!("there is no intent {intent}")
         } else {
-            format!("there is no intent {intent}; did you mean {}?", near.join(" or "))
+            format!(
+                "there is no intent {intent}; did you mean {}?",
+                near.join(" or ")
+            )
         }
     })?;
     let mut raw = std::collections::BTreeMap::new();

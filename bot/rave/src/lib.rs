@@ -5,6 +5,7 @@ pub mod app;
 mod auth;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod host;
 mod lenient;
 pub mod logging;
