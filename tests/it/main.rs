@@ -9,8 +9,11 @@
 
 mod approvals;
 mod commands;
-mod delivery;
-mod faults;
-mod secrets;
-mod runs;
+#[cfg(feature = "real")]
+mod compose_real;
 mod crash;
+mod delivery;
+mod demo;
+mod faults;
+mod runs;
+mod secrets;
