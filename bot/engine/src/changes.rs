@@ -99,6 +99,7 @@ impl Shared {
                 },
                 account: accepted.row.account.clone(),
                 surface: accepted.row.account.surface,
+                address: accepted.caller.address,
                 reply_to: accepted.row.reply_to.clone(),
                 retry_of: retry_of.cloned(),
             },

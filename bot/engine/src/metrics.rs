@@ -1,7 +1,8 @@
 //! Metrics, in a registry that is a value. Labels are bounded: intents come from the catalog,
 //! everything else from fixed words.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus::{
@@ -9,6 +10,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 use rave_catalog::Intent;
+use rave_domain::IntentName;
 use rave_domain::plan::Operation;
 use rave_domain::value::Value;
 
@@ -19,6 +21,8 @@ const LABEL_BYTES: usize = 64;
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     registry: Registry,
+    /// The `stack` label of each intent: what its file says, and nothing where callers choose.
+    stacks: Arc<RwLock<BTreeMap<String, String>>>,
     intent_requests: IntCounterVec,
     intent_failures: IntCounterVec,
     intent_duration: HistogramVec,
@@ -113,6 +117,7 @@ impl Metrics {
             intent_duration,
             driver_open,
             registry: registry.clone(),
+            stacks: Arc::default(),
         };
         for reason in AUTH_REASONS {
             metrics.auth_failures.with_label_values(&[reason]);
@@ -131,8 +136,10 @@ impl Metrics {
         &self,
         intents: impl IntoIterator<Item = (&'a str, &'a str, String)>,
     ) {
+        let mut stacks = self.stacks.write().unwrap_or_else(PoisonError::into_inner);
         for (intent, action, stack) in intents {
             let stack = label(&stack);
+            stacks.insert(intent.to_owned(), stack.to_owned());
             for dry_run in ["true", "false"] {
                 self.intent_requests
                     .with_label_values(&[intent, action, stack, dry_run]);
@@ -153,12 +160,17 @@ impl Metrics {
         }
     }
 
+    fn stack(&self, intent: &IntentName) -> String {
+        let stacks = self.stacks.read().unwrap_or_else(PoisonError::into_inner);
+        stacks.get(intent.as_str()).cloned().unwrap_or_default()
+    }
+
     pub(crate) fn requested(&self, operation: &Operation, dry_run: DryRunLabel) {
         self.intent_requests
             .with_label_values(&[
                 operation.intent.as_str(),
                 operation.action.as_str(),
-                label(&operation.target.name),
+                &self.stack(&operation.intent),
                 match dry_run {
                     DryRunLabel::DryRun => "true",
                     DryRunLabel::Real => "false",
@@ -172,7 +184,7 @@ impl Metrics {
             .with_label_values(&[
                 operation.intent.as_str(),
                 operation.action.as_str(),
-                label(&operation.target.name),
+                &self.stack(&operation.intent),
                 reason,
             ])
             .inc();

@@ -42,6 +42,7 @@ pub(crate) fn audit(run: &Run, event: &Event) -> Option<AuditEntry> {
     match event {
         Event::Submitted(_) => {
             let mut row = entry(run, at, "run.requested");
+            row.address = run.origin.address;
             row.details = json!({
                 "request": run.origin.request,
                 "digest": run.plan.digest,

@@ -1,9 +1,9 @@
 //! Every text about runs and plans that people read, as pure functions.
 
 use rave_domain::people::Strength;
-use rave_domain::plan::{Class, Plan, PlannedStep, StepRole, Undo};
+use rave_domain::plan::{ApprovalNeed, Class, Plan, PlannedStep, StepRole, Undo};
 use rave_domain::reply::{Block, Button, Press, Reply, StepLine, Tone};
-use rave_domain::run::{EndReason, Run, RunStatus, Step, StepStatus};
+use rave_domain::run::{ApprovalProgress, EndReason, Run, RunStatus, Step, StepStatus};
 use rave_domain::time::{Timestamp, between};
 
 use crate::api::RunSnapshot;
@@ -78,15 +78,16 @@ fn plan_blocks(mut reply: Reply, plan: &Plan) -> Reply {
         ));
     }
     reply = reply.with(Block::Fields(fields));
-    let warnings: Vec<String> = plan
-        .steps
-        .iter()
-        .flat_map(|step| {
-            step.preview
-                .warnings
-                .iter()
-                .map(|warning| format!("{}: {warning}", step.operation.intent))
-        })
+    let warnings = plan.steps.iter().flat_map(|step| {
+        let intent = step.operation.intent.as_str();
+        step.preview
+            .warnings
+            .iter()
+            .map(move |warning| (warning.clone(), intent))
+    });
+    let warnings: Vec<String> = grouped(warnings)
+        .into_iter()
+        .map(|(warning, intents)| format!("{}: {warning}", listed(&intents)))
         .collect();
     if !warnings.is_empty() {
         reply = reply.with(Block::List(warnings));
@@ -193,37 +194,62 @@ fn headline(snapshot: &RunSnapshot) -> String {
 
 fn awaiting(mut reply: Reply, run: &Run) -> Reply {
     reply = plan_blocks(reply, &run.plan);
-    for (progress, need) in run.approval_progress().iter().zip(&run.plan.approvals) {
-        let roles: Vec<String> = need.from.iter().map(ToString::to_string).collect();
-        let from = if roles.is_empty() {
-            String::new()
-        } else {
-            format!(" of {}", roles.join(" or "))
-        };
-        let strength = match need.strength {
-            Strength::Token => String::new(),
-            Strength::Sealed | Strength::Signed | Strength::Totp => {
-                format!(" over a surface that is at least {}", need.strength)
-            }
-        };
-        let have: Vec<String> = progress
-            .approved_by
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        let have = if have.is_empty() {
-            String::new()
-        } else {
-            format!("; {} approved", have.join(" and "))
-        };
+    let progress = run.approval_progress();
+    let needs = progress
+        .iter()
+        .zip(&run.plan.approvals)
+        .map(|(progress, need)| (need_phrase(run, progress, need), need.intent.as_str()));
+    for (phrase, intents) in grouped(needs) {
+        let verb = if intents.len() == 1 { "needs" } else { "need" };
         reply = reply.with(Block::Text(format!(
-            "{} needs {}{from}{strength}, other than {}{have}.",
-            need.intent,
-            approvals_phrase(need.required),
-            run.origin.person
+            "{} {verb} {phrase}.",
+            listed(&intents)
         )));
     }
     reply
+}
+
+/// What one approval need still asks for: "one approval of oncall, other than ann".
+fn need_phrase(run: &Run, progress: &ApprovalProgress, need: &ApprovalNeed) -> String {
+    let roles: Vec<String> = need.from.iter().map(ToString::to_string).collect();
+    let from = if roles.is_empty() {
+        String::new()
+    } else {
+        format!(" of {}", roles.join(" or "))
+    };
+    let strength = match need.strength {
+        Strength::Token => String::new(),
+        Strength::Sealed | Strength::Signed | Strength::Totp => {
+            format!(" over a surface that is at least {}", need.strength)
+        }
+    };
+    let have: Vec<String> = progress
+        .approved_by
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let have = if have.is_empty() {
+        String::new()
+    } else {
+        format!("; {} approved", have.join(" and "))
+    };
+    format!(
+        "{}{from}{strength}, other than {}{have}",
+        approvals_phrase(need.required),
+        run.origin.person
+    )
+}
+
+/// Texts with the names they are about, equal texts together, in the order of their first.
+fn grouped<'a>(about: impl Iterator<Item = (String, &'a str)>) -> Vec<(String, Vec<&'a str>)> {
+    let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
+    for (text, name) in about {
+        match groups.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, names)) => names.push(name),
+            None => groups.push((text, vec![name])),
+        }
+    }
+    groups
 }
 
 fn approvals_phrase(required: u32) -> String {
@@ -380,7 +406,12 @@ pub(crate) fn names(plan: &Plan) -> String {
         .iter()
         .map(rave_domain::IntentName::as_str)
         .collect();
-    match names.as_slice() {
+    listed(&names)
+}
+
+/// Names as a phrase, long lists shortened.
+fn listed(names: &[&str]) -> String {
+    match names {
         [] => "nothing".to_owned(),
         [one] => (*one).to_owned(),
         [first, .., last] if names.len() > 4 => {

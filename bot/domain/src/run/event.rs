@@ -2,6 +2,7 @@
 //! be added, none may change its meaning.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,9 @@ pub struct Origin {
     pub account: Account,
     /// Where it came from.
     pub surface: Surface,
+    /// The client's address, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
     /// Where later messages go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<ReplyTo>,

@@ -99,6 +99,7 @@ fn snapshot(status: RunStatus, steps: [StepStatus; 3]) -> RunSnapshot {
             owners: BTreeSet::new(),
             account: Account::new(Surface::Http, "api"),
             surface: Surface::Http,
+            address: None,
             reply_to: None,
             retry_of: None,
         },

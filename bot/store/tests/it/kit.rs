@@ -134,6 +134,7 @@ pub(crate) fn submitted(run: &RunId) -> Event {
             owners: BTreeSet::new(),
             account: account(),
             surface: Surface::Mattermost,
+            address: None,
             reply_to: None,
             retry_of: None,
         },

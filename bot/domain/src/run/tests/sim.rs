@@ -82,6 +82,7 @@ pub(super) fn submission(plan: Plan) -> Submission {
             owners: BTreeSet::new(),
             account: Account::new(Surface::Mattermost, "u-ann"),
             surface: Surface::Mattermost,
+            address: None,
             reply_to: None,
             retry_of: None,
         },
