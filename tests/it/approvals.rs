@@ -32,6 +32,7 @@ async fn a_rollout_is_planned_approved_by_somebody_else_and_run_in_order() {
 
         - **Touches:** service web of content, service web of media, stack/content, stack/media
         - **Plan:** D
+        - **Fencing:** none: a command that has left Rave cannot be recalled
 
         rollout_media needs one approval: bob, cem may approve.
     ann: /rave rollout media
@@ -47,6 +48,7 @@ async fn a_rollout_is_planned_approved_by_somebody_else_and_run_in_order() {
 
         - **Touches:** service web of content, service web of media, stack/content, stack/media
         - **Plan:** D
+        - **Fencing:** none: a command that has left Rave cannot be recalled
 
         rollout_media needs one approval of oncall or ops, other than ann.
 
@@ -119,7 +121,10 @@ async fn nobody_decides_in_time() {
     bot.says("ann", "/rave rollout media").await;
     let _ = bot.transcript();
     bot.turn(Duration::from_secs(30 * 60 - 1));
-    assert_eq!(bot.reaches("run_0001", "awaiting_approval").await["state"], "awaiting_approval");
+    assert_eq!(
+        bot.reaches("run_0001", "awaiting_approval").await["state"],
+        "awaiting_approval"
+    );
     bot.turn(Duration::from_secs(1));
     bot.reaches("run_0001", "cancelled").await;
     bot.says("bob", "/rave approve run_0001").await;
@@ -203,6 +208,7 @@ async fn two_approvals_are_two_people_and_not_two_accounts() {
 
         - **Touches:** service web of db, stack/db
         - **Plan:** D
+        - **Fencing:** none: a command that has left Rave cannot be recalled
 
         wipe needs 2 approvals of oncall or ops, other than ann; bob approved.
 
@@ -321,10 +327,22 @@ async fn the_owner_of_a_robot_cannot_approve_what_it_asked_for() {
         .start()
         .await;
     let ci = bot.api().with_key("token-of-ci");
-    let asked = ci.post("/api/v1/runs", &json!({"intents": ["careful"]})).await;
-    assert_eq!((asked.status, asked.run_id()), (202, "run_0001"), "{}", asked.text);
+    let asked = ci
+        .post("/api/v1/runs", &json!({"intents": ["careful"]}))
+        .await;
+    assert_eq!(
+        (asked.status, asked.run_id()),
+        (202, "run_0001"),
+        "{}",
+        asked.text
+    );
     let own = ci.post("/api/v1/runs/run_0001/approve", &json!({})).await;
-    assert_eq!((own.status, own.code()), (403, "approval_refused"), "{}", own.text);
+    assert_eq!(
+        (own.status, own.code()),
+        (403, "approval_refused"),
+        "{}",
+        own.text
+    );
     bot.says("bob", "/rave approve run_0001").await;
     bot.says("ann", "/rave approve run_0001").await;
     bot.reaches("run_0001", "succeeded").await;
@@ -352,7 +370,8 @@ async fn a_robot_that_nobody_owns_needs_one_approval_more() {
         .start()
         .await;
     let ci = bot.api().with_key("token-of-ci");
-    ci.post("/api/v1/runs", &json!({"intents": ["careful"]})).await;
+    ci.post("/api/v1/runs", &json!({"intents": ["careful"]}))
+        .await;
     bot.says("bob", "/rave approve run_0001").await;
     bot.reaches("run_0001", "awaiting_approval").await;
     let ann = bot.api().with_key("token-of-ann");
@@ -377,7 +396,8 @@ async fn a_weak_surface_cannot_approve_what_wants_a_stronger_one() {
     bot.says("ann", "/rave careful").await;
     let _ = bot.transcript();
     bot.says("bob", "/rave approve run_0001").await;
-    bot.says("ann", "/rave cancel run_0001 cannot be approved here").await;
+    bot.says("ann", "/rave cancel run_0001 cannot be approved here")
+        .await;
     bot.hears().await;
     assert_snapshot!(bot.transcript(), @"
     bob: /rave approve run_0001

@@ -7,13 +7,22 @@ use rave_tests::{Failing, World};
 async fn help_shows_what_the_caller_may_do() {
     let mut bot = World::new().start().await;
     let ann = bot.says("ann", "/rave help").await;
-    assert!(ann.contains("rollout media") && !ann.contains("secret_thing"), "{ann}");
+    assert!(
+        ann.contains("rollout media") && !ann.contains("secret_thing"),
+        "{ann}"
+    );
     let cem = bot.says("cem", "/rave help").await;
     assert!(!cem.contains("rollout media"), "{cem}");
     let root = bot.says("root", "/rave help").await;
     assert!(root.contains("secret_thing"), "{root}");
     let _ = bot.transcript();
-    for line in ["intents", "help rollout", "help rollout media", "help approve", "rollout media --help"] {
+    for line in [
+        "intents",
+        "help rollout",
+        "help rollout media",
+        "help approve",
+        "rollout media --help",
+    ] {
         bot.says("ann", line).await;
     }
     assert_snapshot!(bot.transcript(), @r"
@@ -208,7 +217,8 @@ async fn a_freeze_holds_back_new_runs_and_those_that_wait() {
     let mut bot = World::new().start().await;
     bot.says("ann", "/rave rollout media").await;
     let _ = bot.transcript();
-    bot.says("root", "/rave freeze stack/content migration tonight").await;
+    bot.says("root", "/rave freeze stack/content migration tonight")
+        .await;
     bot.says("ann", "/rave rollout content").await;
     bot.says("ann", "/rave rollout web").await;
     bot.hears_with("run_0003").await;
@@ -270,7 +280,10 @@ async fn a_freeze_holds_back_new_runs_and_those_that_wait() {
 #[tokio::test]
 async fn a_reload_is_all_or_nothing() {
     let mut bot = World::new().start().await;
-    bot.write_intent("fresh", "description: New\naction: rollout\nstack: web\nroles: [ops]\n");
+    bot.write_intent(
+        "fresh",
+        "description: New\naction: rollout\nstack: web\nroles: [ops]\n",
+    );
     bot.write_intent("broken", "action: rolout\nstak: web\n");
     bot.says("root", "/rave reload").await;
     bot.says("ann", "/rave fresh").await;
@@ -278,7 +291,9 @@ async fn a_reload_is_all_or_nothing() {
     bot.says("root", "/rave reload").await;
     bot.says("ann", "/rave fresh").await;
     bot.hears().await;
-    let transcript = bot.transcript().replace(&bot.dir().display().to_string(), "DIR");
+    let transcript = bot
+        .transcript()
+        .replace(&bot.dir().display().to_string(), "DIR");
     assert_snapshot!(transcript, @"
     root: /rave reload
     rave: ❌ The new files have errors, so the old ones stay in force:
@@ -345,7 +360,8 @@ async fn schedules_are_listed_and_fired_by_hand() {
 #[tokio::test]
 async fn runs_logs_and_status_are_shown_to_those_who_may_see_them() {
     let mut bot = World::new().start().await;
-    bot.stacks().prints("rollout_web", "Container web-1  Started\n");
+    bot.stacks()
+        .prints("rollout_web", "Container web-1  Started\n");
     bot.says("ann", "/rave rollout web").await;
     bot.hears().await;
     bot.says("root", "/rave secret_thing").await;

@@ -12,7 +12,10 @@ async fn two_hundred_repeats_of_one_command_make_one_run() {
     let form = bot.form("ann", "/rave rollout web", "the-same", &url);
     let answers = futures::future::join_all((0..200).map(|_| bot.post_form(&form))).await;
     let run = bot.hears().await;
-    let run = run.split([' ', ':']).find(|word| word.starts_with("run_")).unwrap();
+    let run = run
+        .split([' ', ':'])
+        .find(|word| word.starts_with("run_"))
+        .unwrap();
     for answer in &answers {
         let text = answer.body["text"].as_str().unwrap();
         assert!(answer.status == 200 && text.contains(run), "{text}");
@@ -35,9 +38,17 @@ async fn a_repeat_after_a_restart_gets_the_first_answer() {
     bot.hears().await;
     bot.crash().await;
     let again = bot.types("ann", "/rave rollout web", "t-1").await;
-    assert!(again.text.contains("run_0001: rollout_web succeeded"), "{}", again.text);
+    assert!(
+        again.text.contains("run_0001: rollout_web succeeded"),
+        "{}",
+        again.text
+    );
     let other = bot.types("ann", "/rave rollout content", "t-1").await;
-    assert!(other.text.contains("idempotency_key_reused"), "{}", other.text);
+    assert!(
+        other.text.contains("idempotency_key_reused"),
+        "{}",
+        other.text
+    );
     assert_eq!(bot.stacks().done(), ["rollout_web"]);
     bot.finish().await;
 }
@@ -152,7 +163,10 @@ async fn a_restart_in_the_middle_of_everything_loses_and_doubles_nothing() {
 async fn in_the_middle_of_everything(crash: bool) {
     let mut bot = World::new().start().await;
     let titles = ["rollout_web", "mail", "resize", "page"];
-    let gates: Vec<_> = titles.iter().map(|title| bot.stacks().blocks(title)).collect();
+    let gates: Vec<_> = titles
+        .iter()
+        .map(|title| bot.stacks().blocks(title))
+        .collect();
     for title in titles {
         bot.says("ann", &format!("/rave run {title}")).await;
     }
@@ -183,9 +197,21 @@ async fn in_the_middle_of_everything(crash: bool) {
     done.sort();
     assert_eq!(
         done,
-        ["page", "resize", "rollout_content", "rollout_media", "rollout_web", "scale_web"]
+        [
+            "page",
+            "resize",
+            "rollout_content",
+            "rollout_media",
+            "rollout_web",
+            "scale_web"
+        ]
     );
-    let page = bot.stacks().effects().into_iter().find(|effect| effect.title == "page").unwrap();
+    let page = bot
+        .stacks()
+        .effects()
+        .into_iter()
+        .find(|effect| effect.title == "page")
+        .unwrap();
     assert_eq!(page.key.as_str(), "run_0004.0.0");
     assert_eq!(bot.stacks().stack("web").replicas, 7);
     bot.delivers_all().await;
@@ -206,7 +232,11 @@ async fn in_the_middle_of_everything(crash: bool) {
 async fn refused(bot: &rave_tests::Bot, times: usize) {
     wait_for("a refused delivery", || async {
         let refused = bot.mattermost().refused();
-        if refused.len() >= times { Ok(()) } else { Err(format!("{refused:?}")) }
+        if refused.len() >= times {
+            Ok(())
+        } else {
+            Err(format!("{refused:?}"))
+        }
     })
     .await;
 }

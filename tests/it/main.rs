@@ -8,12 +8,17 @@
 )]
 
 mod approvals;
+mod bad_input;
 mod commands;
-#[cfg(feature = "real")]
 mod compose_real;
 mod crash;
+mod data_files;
 mod delivery;
 mod demo;
 mod faults;
+mod layers;
 mod runs;
 mod secrets;
+mod seed_access;
+mod seed_api;
+mod verdicts;

@@ -1,4 +1,4 @@
-//! What becomes of a run: failures, undos, retries, cancels, verdicts.
+//! What becomes of a run: failures, undos, retries, cancels, broken locks.
 
 use std::time::Duration;
 
@@ -8,9 +8,11 @@ use rave_tests::{Failing, World};
 #[tokio::test]
 async fn a_failed_rollout_goes_back_to_the_release_before() {
     let mut bot = World::new().start().await;
-    bot.stacks().prints("rollout_web", "pulling\nno such image: web:2\n");
+    bot.stacks()
+        .prints("rollout_web", "pulling\nno such image: web:2\n");
     bot.stacks().fails("rollout_web", Failing::LostAfter);
-    bot.stacks().fails("scale_web", Failing::Rejected("no such service"));
+    bot.stacks()
+        .fails("scale_web", Failing::Rejected("no such service"));
     bot.says("ann", "/rave scale web 5").await;
     bot.hears().await;
     bot.says("ann", "/rave run rollout_web").await;
@@ -63,8 +65,10 @@ async fn a_failed_rollout_goes_back_to_the_release_before() {
 #[tokio::test]
 async fn an_undo_that_fails_too_calls_for_people() {
     let mut bot = World::new().start().await;
-    bot.stacks().fails("rollout_web", Failing::Rejected("port is taken"));
-    bot.stacks().fails("undo of rollout_web", Failing::Rejected("still taken"));
+    bot.stacks()
+        .fails("rollout_web", Failing::Rejected("port is taken"));
+    bot.stacks()
+        .fails("undo of rollout_web", Failing::Rejected("still taken"));
     bot.says("ann", "/rave rollout web").await;
     bot.hears().await;
     assert_snapshot!(bot.transcript(), @"
@@ -90,8 +94,14 @@ async fn an_undo_that_fails_too_calls_for_people() {
 #[tokio::test]
 async fn an_intent_replaces_the_undo_of_the_action() {
     let mut bot = World::new()
-        .intent("back", "action: fake.idempotent\nstack: web\nroles: [ops]\n")
-        .intent("forth", "action: rollout\nstack: web\nundo: back\nroles: [ops]\n")
+        .intent(
+            "back",
+            "action: fake.idempotent\nstack: web\nroles: [ops]\n",
+        )
+        .intent(
+            "forth",
+            "action: rollout\nstack: web\nundo: back\nroles: [ops]\n",
+        )
         .start()
         .await;
     bot.stacks().fails("forth", Failing::Rejected("no"));
@@ -110,6 +120,7 @@ async fn an_intent_replaces_the_undo_of_the_action() {
 
         - **Touches:** service web of web, stack/web
         - **Plan:** D
+        - **Fencing:** none: a command that has left Rave cannot be recalled
     ann: /rave forth
     rave: #### run_0001: forth is running.
 
@@ -130,7 +141,10 @@ async fn an_intent_replaces_the_undo_of_the_action() {
 #[tokio::test]
 async fn without_rollback_a_failure_stays_as_it_is() {
     let mut bot = World::new()
-        .intent("plain", "action: rollout\nstack: web\nundo: none\nroles: [ops]\n")
+        .intent(
+            "plain",
+            "action: rollout\nstack: web\nundo: none\nroles: [ops]\n",
+        )
         .start()
         .await;
     bot.stacks().fails("plain", Failing::Rejected("no"));
@@ -144,7 +158,10 @@ async fn without_rollback_a_failure_stays_as_it_is() {
 async fn a_failure_skips_what_depends_on_it_and_what_comes_after() {
     let mut bot = World::new()
         .intent("a", "action: rollout\nstack: a\nroles: [ops]\n")
-        .intent("b", "action: rollout\nstack: b\ndepends_on: [a]\nroles: [ops]\n")
+        .intent(
+            "b",
+            "action: rollout\nstack: b\ndepends_on: [a]\nroles: [ops]\n",
+        )
         .intent("c", "action: rollout\nstack: c\nroles: [ops]\n")
         .start()
         .await;
@@ -182,12 +199,25 @@ async fn a_failure_that_may_pass_is_tried_again_when_its_time_has_come() {
         )
         .start()
         .await;
-    bot.stacks().fails_times("flaky", Failing::Transient("no answer"), 2);
+    bot.stacks()
+        .fails_times("flaky", Failing::Transient("no answer"), 2);
     bot.says("ann", "/rave flaky").await;
-    bot.says_when("the first try failed", "ann", "/rave show run_0001", "tried again in").await;
+    bot.says_when(
+        "the first try failed",
+        "ann",
+        "/rave show run_0001",
+        "tried again in",
+    )
+    .await;
     bot.turn(Duration::from_secs(1));
     bot.turn(Duration::from_secs(1));
-    bot.says_when("the second try failed", "ann", "/rave show run_0001", "in 4").await;
+    bot.says_when(
+        "the second try failed",
+        "ann",
+        "/rave show run_0001",
+        "in 4",
+    )
+    .await;
     bot.turn(Duration::from_secs(4));
     bot.hears().await;
     assert_snapshot!(bot.transcript(), @"
@@ -230,7 +260,13 @@ async fn a_restart_does_not_shorten_the_wait_for_a_retry() {
         .await;
     bot.stacks().fails("flaky", Failing::Transient("no answer"));
     bot.says("ann", "/rave flaky").await;
-    bot.says_when("the try failed", "ann", "/rave show run_0001", "tried again in").await;
+    bot.says_when(
+        "the try failed",
+        "ann",
+        "/rave show run_0001",
+        "tried again in",
+    )
+    .await;
     bot.restart().await;
     bot.turn(Duration::from_secs(59 * 60));
     bot.says("ann", "/rave show run_0001").await;
@@ -251,7 +287,8 @@ async fn a_queued_run_shows_its_place_and_can_be_cancelled() {
     bot.says("ann", "/rave scale web 3").await;
     bot.says("ann", "/rave locks").await;
     bot.says("ann", "/rave cancel run_0002").await;
-    bot.says("bob", "/rave cancel run_0002 changed my mind").await;
+    bot.says("bob", "/rave cancel run_0002 changed my mind")
+        .await;
     bot.hears_with("run_0002").await;
     bot.says("ann", "/rave show run_0003").await;
     gate.release();
@@ -329,7 +366,8 @@ async fn a_queued_run_shows_its_place_and_can_be_cancelled() {
 async fn cancelling_a_running_step_stops_it_and_undoes_it() {
     let mut bot = World::new().start().await;
     let gate = bot.stacks().blocks("rollout_web");
-    bot.says("ann", "/rave run rollout_web rollout_content").await;
+    bot.says("ann", "/rave run rollout_web rollout_content")
+        .await;
     gate.reached().await;
     bot.says("ann", "/rave cancel run_0001 wrong version").await;
     bot.hears().await;
@@ -368,8 +406,13 @@ async fn cancelling_a_running_step_stops_it_and_undoes_it() {
 #[tokio::test]
 async fn unwinding_undoes_finished_steps_too() {
     let mut bot = World::new().start().await;
-    bot.stacks().fails("rollout_content", Failing::Rejected("no"));
-    bot.says("ann", "/rave run rollout_web scale_web count=4 rollout_content --unwind=run").await;
+    bot.stacks()
+        .fails("rollout_content", Failing::Rejected("no"));
+    bot.says(
+        "ann",
+        "/rave run rollout_web scale_web count=4 rollout_content --unwind=run",
+    )
+    .await;
     bot.hears().await;
     assert_snapshot!(bot.transcript(), @"
     ann: /rave run rollout_web scale_web count=4 rollout_content --unwind=run
@@ -408,200 +451,6 @@ async fn unwinding_undoes_finished_steps_too() {
 }
 
 #[tokio::test]
-async fn an_unknown_outcome_waits_for_a_verdict_and_keeps_its_lock() {
-    let mut bot = World::new()
-        .intent("after", "action: rollout\nstack: web\ndepends_on: [mail]\nroles: [ops]\n")
-        .start()
-        .await;
-    bot.stacks().fails("mail", Failing::LostAfter);
-    bot.says("ann", "/rave run after").await;
-    bot.hears().await;
-    bot.says("bob", "/rave mail").await;
-    bot.says("ann", "/rave resolve run_0001 2 happened").await;
-    bot.says("ann", "/rave resolve run_0001 7 happened").await;
-    bot.says("eve", "/rave resolve run_0001 1 happened").await;
-    bot.says("root", "/rave resolve run_0001 1 happened").await;
-    bot.hears_with("run_0001").await;
-    bot.hears_with("run_0002").await;
-    bot.hears_with("run_0002").await;
-    assert_snapshot!(bot.transcript(), @r#"
-    ann: /rave run after
-    rave: #### run_0001: after is running.
-
-        1. `mail`: **claimed**, 0 ms
-        2. `after`: **pending**
-
-        Cancel: `/rave cancel run_0001`
-    rave, later: #### ⚠️ run_0001: after needs attention.
-
-        1. `mail`: **unknown**, 0 ms, the connection broke
-        2. `after`: **pending**
-
-        Look whether step 1 (mail) took place, then say: /rave resolve run_0001 1 happened, did-not or again.
-
-        Show log: `/rave logs run_0001`
-    bob: /rave mail
-    rave: #### run_0002: mail is queued behind 1 run with the same lock.
-
-        1. `mail`: **pending**
-
-        Cancel: `/rave cancel run_0002`
-    ann: /rave resolve run_0001 2 happened
-    rave: ❌ No rule allows ann to resolve a step of this run. The role admin may, and whoever a policy file permits run.resolve. (policy_denied)
-    ann: /rave resolve run_0001 7 happened
-    rave: ❌ No rule allows ann to resolve a step of this run. The role admin may, and whoever a policy file permits run.resolve. (policy_denied)
-    eve: /rave resolve run_0001 1 happened
-    rave: ❌ Rave does not know the account mattermost:u-eve. An administrator adds it to a person: `accounts = { mattermost = "u-eve" }`. (unknown_account)
-    root: /rave resolve run_0001 1 happened
-    rave: #### run_0001: after is running.
-
-        1. `mail`: **succeeded**, 0 ms
-        2. `after`: **claimed**, 0 ms
-
-        Cancel: `/rave cancel run_0001`
-    rave, later: #### ✅ run_0001: after succeeded.
-
-        1. `mail`: **succeeded**, 0 ms
-        2. `after`: **succeeded**, 0 ms
-
-        Show log: `/rave logs run_0001`
-    rave, later: #### run_0002: mail is running.
-
-        1. `mail`: **claimed**, 0 ms
-
-        Cancel: `/rave cancel run_0002`
-    rave, later: #### ✅ run_0002: mail succeeded.
-
-        1. `mail`: **succeeded**, 0 ms
-
-        Show log: `/rave logs run_0002`
-    "#);
-    assert_eq!(bot.stacks().done(), ["mail", "after", "mail"]);
-    bot.alerted("Needs attention").await;
-    let verdict = bot.audited("step.resolved").await.entry;
-    assert_eq!(verdict.person.unwrap().as_str(), "root");
-    bot.finish().await;
-}
-
-#[tokio::test]
-async fn a_verdict_that_it_did_not_happen_fails_the_step() {
-    let mut bot = World::new().start().await;
-    bot.stacks().fails("mail", Failing::LostBefore);
-    bot.says("ann", "/rave mail").await;
-    bot.hears().await;
-    let _ = bot.transcript();
-    bot.says("root", "/rave resolve run_0001 1 did-not").await;
-    bot.hears().await;
-    assert_snapshot!(bot.transcript(), @"
-    root: /rave resolve run_0001 1 did-not
-    rave: #### ❌ run_0001: mail failed.
-
-        1. `mail`: **failed**, 0 ms, a person found that it did not happen
-
-        Retry: `/rave retry run_0001` · Show log: `/rave logs run_0001`
-    rave, later: #### ❌ run_0001: mail failed.
-
-        1. `mail`: **failed**, 0 ms, a person found that it did not happen
-
-        Retry: `/rave retry run_0001` · Show log: `/rave logs run_0001`
-    ");
-    assert_eq!(bot.stacks().done(), Vec::<String>::new());
-    bot.finish().await;
-}
-
-#[tokio::test]
-async fn a_verdict_to_do_it_again_makes_a_new_effect() {
-    let mut bot = World::new().start().await;
-    bot.stacks().fails("mail", Failing::LostBefore);
-    bot.says("ann", "/rave mail").await;
-    bot.hears().await;
-    let _ = bot.transcript();
-    bot.says("root", "/rave resolve run_0001 1 again").await;
-    bot.hears_with("succeeded").await;
-    assert_snapshot!(bot.transcript(), @"
-    root: /rave resolve run_0001 1 again
-    rave: #### run_0001: mail is running.
-
-        1. `mail`: **claimed**, 0 ms, attempt 2
-
-        Cancel: `/rave cancel run_0001`
-    rave, later: #### ✅ run_0001: mail succeeded.
-
-        1. `mail`: **succeeded**, 0 ms, attempt 2
-
-        Show log: `/rave logs run_0001`
-    ");
-    let effects = bot.stacks().effects();
-    assert_eq!(effects.len(), 1);
-    assert_eq!(effects[0].key.as_str(), "run_0001.0.1");
-    bot.finish().await;
-}
-
-#[tokio::test]
-async fn a_lost_answer_is_looked_up_where_that_can_be() {
-    let mut bot = World::new().start().await;
-    bot.stacks().fails("resize", Failing::LostAfter);
-    bot.says("ann", "/rave resize").await;
-    bot.hears_with("succeeded").await;
-    bot.stacks().cannot_be_probed();
-    bot.stacks().fails("resize", Failing::LostAfter);
-    bot.says("ann", "/rave resize").await;
-    bot.hears_with("needs attention").await;
-    bot.says("root", "/rave resolve run_0002 1 happened").await;
-    bot.hears_with("succeeded").await;
-    assert_eq!(bot.stacks().done(), ["resize", "resize"]);
-    bot.finish().await;
-}
-
-#[tokio::test]
-async fn a_step_that_takes_too_long_is_stopped() {
-    let mut bot = World::new()
-        .intent("slow", "action: rollout\nstack: web\nroles: [ops]\ntimeout: 1s\n")
-        .intent("slow_once", "action: fake.once\nstack: mail\nroles: [ops]\ntimeout: 1s\n")
-        .start()
-        .await;
-    let _first = bot.stacks().blocks("slow");
-    let _second = bot.stacks().blocks("slow_once");
-    bot.says("ann", "/rave slow").await;
-    bot.says("ann", "/rave slow_once").await;
-    let _ = bot.transcript();
-    bot.hears_with("run_0001").await;
-    bot.hears_with("run_0002").await;
-    assert_snapshot!(bot.transcript(), @"
-    rave, later: #### ❌ run_0001: slow failed.
-
-        1. `slow`: **failed**, 0 ms, it took longer than its timeout of 1 s and was stopped
-        2. `undo of slow`: **succeeded**, 0 ms
-
-        Retry: `/rave retry run_0001` · Show log: `/rave logs run_0001`
-    rave, later: #### ⚠️ run_0002: slow_once needs attention.
-
-        1. `slow_once`: **unknown**, 0 ms, it took longer than its timeout of 1 s and was stopped
-
-        Look whether step 1 (slow_once) took place, then say: /rave resolve run_0002 1 happened, did-not or again.
-
-        Show log: `/rave logs run_0002`
-    ");
-    bot.says("root", "/rave resolve run_0002 1 did-not").await;
-    bot.hears_with("run_0002").await;
-    bot.finish().await;
-}
-
-#[tokio::test]
-async fn a_driver_with_a_bug_is_an_outcome_and_not_the_end() {
-    let mut bot = World::new().start().await;
-    bot.stacks().fails("mail", Failing::Panics);
-    bot.says("ann", "/rave mail").await;
-    bot.hears_with("needs attention").await;
-    bot.says("root", "/rave resolve run_0001 1 did-not").await;
-    bot.hears().await;
-    bot.says("ann", "/rave rollout web").await;
-    bot.hears_with("succeeded").await;
-    bot.expects_error("driver_panicked");
-    bot.finish().await;
-}
-
-#[tokio::test]
 async fn retry_asks_again_with_a_new_plan_and_new_approvals() {
     let mut bot = World::new().start().await;
     bot.stacks().fails("rollout_media", Failing::Rejected("no"));
@@ -629,6 +478,7 @@ async fn retry_asks_again_with_a_new_plan_and_new_approvals() {
 
         - **Touches:** service web of content, service web of media, stack/content, stack/media
         - **Plan:** D
+        - **Fencing:** none: a command that has left Rave cannot be recalled
 
         rollout_media needs one approval of oncall or ops, other than ann.
 

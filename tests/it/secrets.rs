@@ -27,8 +27,17 @@ async fn a_secret_leaves_no_trace_even_when_the_driver_prints_it() {
         // Cut where it hurts: every few bytes.
         text.into_bytes().chunks(7).map(<[u8]>::to_vec).collect()
     });
-    let mut said = vec![bot.says("ann", &format!("/rave plan set_password password='{SECRET}'")).await];
-    said.push(bot.says("ann", &format!("/rave set_password password='{SECRET}'")).await);
+    let mut said = vec![
+        bot.says(
+            "ann",
+            &format!("/rave plan set_password password='{SECRET}'"),
+        )
+        .await,
+    ];
+    said.push(
+        bot.says("ann", &format!("/rave set_password password='{SECRET}'"))
+            .await,
+    );
     assert!(said[1].contains("awaits approval"), "{}", said[1]);
     assert!(bot.dump().contains("secrets run_"), "nothing is sealed");
     bot.crash().await;
@@ -43,7 +52,10 @@ async fn a_secret_leaves_no_trace_even_when_the_driver_prints_it() {
     assert!(output.contains("plain ••••"), "{output}");
     assert!(output.ends_with("done\n"), "{output}");
     said.push(output);
-    assert!(!bot.dump().contains("secrets run_"), "the secret is still kept");
+    assert!(
+        !bot.dump().contains("secrets run_"),
+        "the secret is still kept"
+    );
     said.push(serde_json::to_string(&bot.audit().await).unwrap());
     bot.delivers_all().await;
     for embed in bot.discord().embeds() {
@@ -62,7 +74,10 @@ async fn a_secret_leaves_no_trace_even_when_the_driver_prints_it() {
 #[tokio::test]
 async fn a_secret_over_the_api_is_not_kept_either() {
     let mut bot = World::new()
-        .intent("set_password", &INTENT.replace("approval: {required: 1, from: [ops]}\n", ""))
+        .intent(
+            "set_password",
+            &INTENT.replace("approval: {required: 1, from: [ops]}\n", ""),
+        )
         .start()
         .await;
     let api = bot.api().with_key("token-of-ann");
@@ -81,11 +96,32 @@ async fn a_secret_over_the_api_is_not_kept_either() {
 #[tokio::test]
 async fn a_secret_that_is_refused_is_not_repeated() {
     let mut bot = World::new().intent("set_password", INTENT).start().await;
-    let refused = bot.says("ann", &format!("/rave set_password password='{SECRET}\u{7}'")).await;
-    let denied = bot.says("cem", "/rave set_password password='correct+'").await;
-    let twice = bot.says("ann", &format!("/rave set_password password='{SECRET}' password=x extra='{SECRET}'")).await;
-    let typo = bot.says("ann", &format!("/rave set_pasword password='{SECRET}'")).await;
-    for text in [refused, denied, twice, typo, bot.log(), serde_json::to_string(&bot.audit().await).unwrap()] {
+    let refused = bot
+        .says(
+            "ann",
+            &format!("/rave set_password password='{SECRET}\u{7}'"),
+        )
+        .await;
+    let denied = bot
+        .says("cem", "/rave set_password password='correct+'")
+        .await;
+    let twice = bot
+        .says(
+            "ann",
+            &format!("/rave set_password password='{SECRET}' password=x extra='{SECRET}'"),
+        )
+        .await;
+    let typo = bot
+        .says("ann", &format!("/rave set_pasword password='{SECRET}'"))
+        .await;
+    for text in [
+        refused,
+        denied,
+        twice,
+        typo,
+        bot.log(),
+        serde_json::to_string(&bot.audit().await).unwrap(),
+    ] {
         clean("said", text.as_bytes());
     }
     bot.stop().await;
@@ -109,10 +145,15 @@ fn forms() -> Vec<String> {
 
 fn clean(place: &str, bytes: &[u8]) {
     for form in forms() {
-        let found = bytes.windows(form.len()).position(|window| window == form.as_bytes());
+        let found = bytes
+            .windows(form.len())
+            .position(|window| window == form.as_bytes());
         if let Some(at) = found {
             let from = at.saturating_sub(200);
-            panic!("{form} stands in {place}: {}", String::from_utf8_lossy(&bytes[from..at + form.len()]));
+            panic!(
+                "{form} stands in {place}: {}",
+                String::from_utf8_lossy(&bytes[from..at + form.len()])
+            );
         }
     }
 }

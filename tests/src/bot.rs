@@ -124,7 +124,10 @@ impl Drop for Bot {
 impl Bot {
     pub(crate) async fn start(place: Place) -> Result<Self, StartError> {
         let live = Live::start(&place).await?;
-        #[expect(clippy::disallowed_methods, reason = "the client of the tests, loopback only")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the client of the tests, loopback only"
+        )]
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -215,7 +218,11 @@ impl Bot {
 
     /// Writes an intent file; it counts from the next reload on.
     pub fn write_intent(&self, name: &str, yaml: &str) {
-        std::fs::write(self.dir().join("intents").join(format!("{name}.yaml")), yaml).unwrap();
+        std::fs::write(
+            self.dir().join("intents").join(format!("{name}.yaml")),
+            yaml,
+        )
+        .unwrap();
     }
 
     /// Turns the clock and lets the bot look at it.
@@ -243,7 +250,11 @@ impl Bot {
         let answer = wait_for(what, || async {
             let answer = this.types(who, line, "trigger-read").await;
             let said = answer.body["text"].as_str().unwrap_or_default().to_owned();
-            if said.contains(text) { Ok(said) } else { Err(said) }
+            if said.contains(text) {
+                Ok(said)
+            } else {
+                Err(said)
+            }
         })
         .await;
         self.transcript.add(who, line);
@@ -443,8 +454,16 @@ impl Bot {
         self.stop().await;
         assert_eq!(open, self.stays_open, "open runs");
         self.nothing_is_left(&open);
-        assert_eq!(self.stacks().violations(), Vec::<String>::new(), "of the driver");
-        assert_eq!(self.discord().violations(), Vec::<String>::new(), "of Discord");
+        assert_eq!(
+            self.stacks().violations(),
+            Vec::<String>::new(),
+            "of the driver"
+        );
+        assert_eq!(
+            self.discord().violations(),
+            Vec::<String>::new(),
+            "of Discord"
+        );
         rave_store::verify(&self.data(), &[]).unwrap();
         for line in self.place().logs.errors() {
             let declared = self.expected_errors.iter().any(|text| line.contains(text));
@@ -494,7 +513,10 @@ impl Bot {
                 .unwrap();
             for run in runs {
                 let run = run.unwrap();
-                assert!(open.contains(&run), "{run} has ended and still has a {what}");
+                assert!(
+                    open.contains(&run),
+                    "{run} has ended and still has a {what}"
+                );
             }
         }
     }

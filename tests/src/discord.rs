@@ -147,6 +147,8 @@ async fn execute(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let wait = query.iter().any(|(key, value)| key == "wait" && value == "true");
+    let wait = query
+        .iter()
+        .any(|(key, value)| key == "wait" && value == "true");
     fake.take(wait, &headers, &body)
 }

@@ -8,7 +8,14 @@ use rusqlite::{Connection, OpenFlags};
 
 /// Tables that a refused request must leave alone; refusals themselves are audit rows.
 const TABLES: [&str; 8] = [
-    "runs", "events", "inbox", "ledger", "locks", "lock_queue", "secrets", "freezes",
+    "runs",
+    "events",
+    "inbox",
+    "ledger",
+    "locks",
+    "lock_queue",
+    "secrets",
+    "freezes",
 ];
 
 /// Every row of the tables that say what happens, in order.

@@ -205,7 +205,10 @@ impl FakeMattermost {
         }
         inner.messages.push(Message {
             person,
-            response_type: post["response_type"].as_str().unwrap_or("ephemeral").to_owned(),
+            response_type: post["response_type"]
+                .as_str()
+                .unwrap_or("ephemeral")
+                .to_owned(),
             text,
         });
         (StatusCode::OK, "ok")

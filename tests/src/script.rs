@@ -72,10 +72,13 @@ impl Gate {
     /// Waits until the effect stands at the gate.
     pub async fn reached(&self) {
         let mut reached = self.reached.subscribe();
-        tokio::time::timeout(std::time::Duration::from_secs(20), reached.wait_for(|yes| *yes))
-            .await
-            .expect("nothing came to the gate")
-            .unwrap();
+        tokio::time::timeout(
+            std::time::Duration::from_secs(20),
+            reached.wait_for(|yes| *yes),
+        )
+        .await
+        .expect("nothing came to the gate")
+        .unwrap();
     }
 
     /// Lets it go on.

@@ -26,7 +26,11 @@ const ACTIONS: [(&str, Class, Option<&str>); 7] = [
     ("fake.keyed", Class::Keyed, None),
     ("fake.probe", Class::Probe, None),
     ("fake.once", Class::Once, None),
-    ("rollout", Class::Idempotent, Some("back to the release that ran before")),
+    (
+        "rollout",
+        Class::Idempotent,
+        Some("back to the release that ran before"),
+    ),
     ("scale", Class::Idempotent, Some("back to the count before")),
 ];
 
@@ -151,7 +155,12 @@ impl FakeStacks {
         title: &str,
         output: impl Fn(&BTreeMap<String, SecretString>) -> Vec<Vec<u8>> + Send + Sync + 'static,
     ) {
-        self.with(|inner| inner.script.outputs.insert(title.to_owned(), Arc::new(output)));
+        self.with(|inner| {
+            inner
+                .script
+                .outputs
+                .insert(title.to_owned(), Arc::new(output))
+        });
     }
 
     /// Whether an effect took place can no longer be looked up.
@@ -184,7 +193,10 @@ impl FakeStacks {
     /// Their titles.
     #[must_use]
     pub fn done(&self) -> Vec<String> {
-        self.effects().into_iter().map(|effect| effect.title).collect()
+        self.effects()
+            .into_iter()
+            .map(|effect| effect.title)
+            .collect()
     }
 
     /// Titles of every call, whatever came of it.
@@ -251,7 +263,11 @@ impl FakeStacks {
                 inner.script.gate(&title),
                 inner.script.failure(&title),
                 inner.script.outputs.get(&title).cloned(),
-                inner.in_flight.get(&context.key).cloned().unwrap_or_default(),
+                inner
+                    .in_flight
+                    .get(&context.key)
+                    .cloned()
+                    .unwrap_or_default(),
             )
         });
         if let Some(output) = output {
@@ -278,7 +294,9 @@ impl FakeStacks {
         self.unpaused().await;
         match failing {
             None => Ok(Applied::default()),
-            Some(failing) => Err(failing.error().unwrap_or_else(|| panic!("a bug in the driver"))),
+            Some(failing) => Err(failing
+                .error()
+                .unwrap_or_else(|| panic!("a bug in the driver"))),
         }
     }
 }
@@ -392,7 +410,9 @@ impl Driver for FakeStacks {
         _context: &EffectContext,
     ) -> Result<Option<serde_json::Value>, DriverError> {
         let stack = self.stack(&operation.target.name);
-        Ok(Some(json!({"release": stack.release, "replicas": stack.replicas})))
+        Ok(Some(
+            json!({"release": stack.release, "replicas": stack.replicas}),
+        ))
     }
 
     async fn apply(

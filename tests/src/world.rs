@@ -93,7 +93,8 @@ impl World {
     #[must_use]
     pub fn config(mut self, path: &str, value: impl Into<toml::Value>) -> Self {
         let (path, value) = (path.to_owned(), value.into());
-        self.changes.push(Box::new(move |table| table.set(&path, value)));
+        self.changes
+            .push(Box::new(move |table| table.set(&path, value)));
         self
     }
 
@@ -101,7 +102,8 @@ impl World {
     #[must_use]
     pub fn without(mut self, path: &str) -> Self {
         let path = path.to_owned();
-        self.changes.push(Box::new(move |table| table.remove(&path)));
+        self.changes
+            .push(Box::new(move |table| table.remove(&path)));
         self
     }
 
