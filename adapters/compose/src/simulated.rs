@@ -29,7 +29,7 @@ use crate::stack::{self, StackWork, Work};
 /// What a stack with a known name consists of; any other has the last entry.
 const KNOWN: [(&str, &[&str]); 4] = [
     ("stack-media", &["plex", "radarr", "sonarr"]),
-    ("stack-ai", &["ollama", "open-webui"]),
+    ("stack-ai", &["ollama", "open-webui", "worker"]),
     ("stack-content", &["cms", "db", "web"]),
     ("", &["web", "worker"]),
 ];
