@@ -2,6 +2,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "helpers of tests fail the test"
@@ -21,4 +22,5 @@ mod runs;
 mod secrets;
 mod seed_access;
 mod seed_api;
+mod seed_more;
 mod verdicts;

@@ -41,7 +41,7 @@ impl Answer {
     pub fn run_id(&self) -> &str {
         self.body["run_id"]
             .as_str()
-            .or(self.body["id"].as_str())
+            .or_else(|| self.body["id"].as_str())
             .unwrap_or_default()
     }
 }
@@ -57,7 +57,6 @@ impl Api {
     }
 
     /// A request to be built further.
-    #[must_use]
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let method = http::Method::from_bytes(method.as_bytes()).unwrap();
         let request = self

@@ -124,10 +124,6 @@ impl Drop for Bot {
 impl Bot {
     pub(crate) async fn start(place: Place) -> Result<Self, StartError> {
         let live = Live::start(&place).await?;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the client of the tests, loopback only"
-        )]
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())

@@ -67,7 +67,11 @@ impl Fields {
         if field.name() == "message" {
             self.message = match value {
                 Value::String(text) => text,
-                other => other.to_string(),
+                other @ (Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::Array(_)
+                | Value::Object(_)) => other.to_string(),
             };
         } else {
             self.others.insert(field.name().to_owned(), value);
