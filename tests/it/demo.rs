@@ -99,7 +99,7 @@ impl Demo {
     }
 }
 
-/// That the story was told, one line for each of its turns, and fits into a terminal.
+/// That the story was told, one line for each of its turns.
 fn assert_told(printed: &str) {
     for line in [
         "  ann   /rave rollout shop",
@@ -116,6 +116,10 @@ fn assert_told(printed: &str) {
     ] {
         assert!(printed.contains(line), "no {line:?} in:\n{printed}");
     }
+    assert_fits_into_a_terminal(printed);
+}
+
+fn assert_fits_into_a_terminal(printed: &str) {
     for line in printed.lines() {
         assert!(line.chars().count() <= 100, "too wide: {line}");
         assert!(!line.contains('\x1b'), "colour without a terminal: {line}");
@@ -140,6 +144,7 @@ async fn the_server_stays_up_until_ctrl_c() {
     demo.interrupt();
     let (status, printed, left) = demo.end().await;
     assert!(status.success(), "{printed}");
+    assert_fits_into_a_terminal(&printed);
     assert_eq!(left, 0, "something was left behind");
 }
 

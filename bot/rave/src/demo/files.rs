@@ -95,7 +95,11 @@ impl Files {
              schedules = {schedules}\n\
              [log]                            # without the demo's own looks at its runs\n\
              level = \"info,rave_server::frame=warn\"\n\
+             [engine]                         # looks at real stacks take time on a busy machine\n\
+             answer_within = \"25s\"\n\
+             observe_within = \"20s\"\n\
              [compose]\n\
+             plan_timeout = \"20s\"\n\
              stacks_dir = {stacks}\n\
              [rate_limit]                     # a demo types faster than people\n\
              per_minute = 6000\n\

@@ -130,14 +130,13 @@ impl Stage {
         screen.blank();
         let hook = self.chat.url_for_commands_by_hand();
         screen.command(&format!(
-            "  say() {{ curl -s {url}/chat/mattermost/command -d token={} \\\n    \
-             -d user_id=u-$1 -d trigger_id=$(date +%s%N) -d response_url={hook} \\\n    \
+            "  say() {{ curl -s {url}/chat/mattermost/command \\\n    \
+             -d token={token} -d user_id=u-$1 -d trigger_id=$(date +%s%N) \\\n    \
+             -d response_url={hook} \\\n    \
              --data-urlencode text=\"$2\"; echo; }}",
-            self.chat.token
+            token = self.chat.token
         ));
-        screen.command(
-            "  say ann 'rollout shop'         # then: say bob 'approve run_…', say ann help",
-        );
+        screen.command("  say ann 'rollout shop'        # and then: say bob 'approve run_…'");
         screen.command(&format!(
             "  curl -s -H 'X-API-Key: {}' {url}/api/v1/runs",
             self.files.api_key

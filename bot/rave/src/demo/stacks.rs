@@ -193,9 +193,12 @@ impl Docker {
         let known = run(&["docker", "image", "inspect", &image], ANSWER).await;
         run(&["docker", "pull", "-q", &image], PULL)
             .await
-            .map_err(|_| {
-                let seconds = PULL.as_secs();
-                format!("Docker answers, but cannot pull the image {image} within {seconds} s")
+            .map_err(|failed| {
+                let within = match failed {
+                    Failed::TooLong => format!(" within {} s", PULL.as_secs()),
+                    Failed::NotFound | Failed::Said(_) => String::new(),
+                };
+                format!("Docker answers, but cannot pull {image}{within}")
             })?;
         Ok(Self {
             version,
