@@ -152,6 +152,21 @@ fn unwinding_waits_until_everything_is_settled() {
 }
 
 #[test]
+fn unwinding_does_not_undo_twice_what_a_verdict_has_undone() {
+    let steps = [step("a").own_undo(), step("b").needs(["a"]).own_undo()];
+    let mut sim = Sim::of(plan(steps).unwind_run()).hold("b");
+    sim.go();
+    sim.cancel();
+    sim.report("b", unsure());
+    sim.resolve("b", Verdict::Happened);
+    sim.go().ends(RunStatus::Cancelled);
+    assert_eq!(
+        sim.steps(),
+        "a succeeded, b succeeded, undo b succeeded, undo a succeeded"
+    );
+}
+
+#[test]
 fn unwinding_waits_for_retries() {
     let steps = [step("a").own_undo(), step("b").retry(1)];
     let mut sim = Sim::of(plan(steps).unwind_run().side_by_side())
