@@ -25,6 +25,9 @@ use crate::records;
 use crate::recovery::Recovery;
 use crate::shared::{Parts, Rules, Shared, lock};
 
+/// How long after its commit a run may take to be found in memory.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(1);
+
 /// The engine. Cheap to clone; everything behind it is shared.
 #[derive(Clone)]
 pub struct Engine {
@@ -141,17 +144,27 @@ impl Engine {
         run: &RunId,
         wait: Option<Duration>,
     ) -> Result<RunSnapshot, UserError> {
-        if let Some(cell) = self.shared.cell(run) {
-            let mut states = cell.watch();
-            let settled = states.wait_for(|run| is_settled(run.status));
-            match wait {
-                // A sender that is gone means that the run has ended; it is read back below.
-                Some(wait) => drop(tokio::time::timeout(wait, settled).await),
-                None => drop(settled.await),
+        let published_by = tokio::time::Instant::now() + PUBLISHED_WITHIN;
+        let cell = loop {
+            if let Some(cell) = self.shared.cell(run) {
+                break cell;
             }
-            return Ok(self.shared.snapshot(&cell));
+            let found = self.shared.find_run(run).await?;
+            let late = tokio::time::Instant::now() >= published_by;
+            if is_settled(found.run.status) || wait == Some(Duration::ZERO) || late {
+                return Ok(found);
+            }
+            // A repeat of its request may come between the commit of its first turn and the cell.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        };
+        let mut states = cell.watch();
+        let settled = states.wait_for(|run| is_settled(run.status));
+        match wait {
+            // A sender that is gone means that the run has ended.
+            Some(wait) => drop(tokio::time::timeout(wait, settled).await),
+            None => drop(settled.await),
         }
-        self.shared.find_run(run).await
+        Ok(self.shared.snapshot(&cell))
     }
 
     /// One run, if the caller may read it.
