@@ -11,6 +11,7 @@
 mod approvals;
 mod bad_input;
 mod commands;
+#[cfg(feature = "real")]
 mod compose_real;
 mod crash;
 mod data_files;
