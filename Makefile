@@ -4,7 +4,7 @@
 .PHONY: demo test bench
 
 demo:
-	@cargo run -q -p rave -- demo
+	@cargo run -p rave -- demo
 
 test:
 	@tests/run

@@ -253,7 +253,8 @@ impl Shared {
         };
         let holder = self.locks.holder(key).ok_or_else(free)?;
         let cell = self.cell(&holder).ok_or_else(free)?;
-        let (run, epoch) = self.locks.break_lock(key).ok_or_else(free)?;
+        let run = holder;
+        let epoch = self.locks.epoch_after_break(key);
         let at = self.clock.now();
         let (reply, data) = done(
             format!("The lock {key} is free; {run} has lost it and starts nothing further."),
@@ -280,10 +281,9 @@ impl Shared {
             }),
             Write::Audit(row),
         ];
-        if let Err(error) = self.drive(&cell, |_| Ok(vec![event]), writes).await {
-            self.locks.restore_holder(key, epoch, &run);
-            return Err(error.into());
-        }
+        // The holder's own turn decides: a run that has just ended holds nothing to break.
+        self.drive(&cell, |_| Ok(vec![event]), writes).await?;
+        self.locks.break_lock(key, &run);
         for waiting in self.locks.ready() {
             self.nudge(&waiting);
         }

@@ -337,12 +337,10 @@ impl Shared {
     /// Fires deadlines until told to stop.
     async fn run_timers(self: Arc<Self>) {
         loop {
-            for (id, timer) in self.timers.take_due(self.clock.now()) {
+            let now = self.clock.now();
+            for (id, timer) in self.timers.take_due(now) {
                 let Some(cell) = self.cell(&id) else { continue };
-                let event = Event::Expired {
-                    at: self.clock.now(),
-                    timer,
-                };
+                let event = Event::Expired { at: now, timer };
                 match self.drive(&cell, |_| Ok(vec![event]), Vec::new()).await {
                     Ok(_) => {}
                     // Somebody was faster: decided, claimed, cancelled.

@@ -8,16 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rave_domain::audit::{AuditEntry, AuditResult, Category, Severity};
-use rave_domain::ids::{Digest, RunId};
+use rave_domain::ids::{Digest, RequestId, RunId};
 use rave_domain::ports::courier::Alert;
 use rave_domain::ports::store::{InboxKey, InboxRow, Received, Write};
-use rave_domain::ports::surface::VerifiedEvent;
+use rave_domain::ports::surface::{ReplyTo, VerifiedEvent};
 use rave_domain::redact::Redactor;
 use rave_domain::reply::{Block, Reply};
 use rave_domain::request::{Ask, Change, RunRequest};
 use rave_domain::{ErrorCode, UserError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::sync::oneshot;
 
 use crate::api::{Caller, Changed, Submission};
 use crate::journal::store_error;
@@ -41,6 +42,21 @@ pub(crate) enum Recorded {
     },
     /// It was refused.
     Refused(UserError),
+}
+
+/// A submission under way.
+struct Begun {
+    /// Its request id, once the request is on disk.
+    durable: oneshot::Receiver<RequestId>,
+    answer: oneshot::Receiver<Result<Changed, UserError>>,
+}
+
+/// What came of making a submission durable.
+enum Recording {
+    /// It is new and on disk.
+    New(Box<Accepted>),
+    /// It has been here before.
+    Repeat { first: Box<InboxRow>, body: Digest },
 }
 
 /// A recorded request on its way through the gate.
@@ -87,23 +103,69 @@ impl Shared {
         submission: Submission,
     ) -> Result<Changed, UserError> {
         if self.stopping.is_cancelled() {
-            return Err(UserError::new(
-                ErrorCode::Stopping,
-                "Rave is stopping and takes no new requests",
-            )
-            .hint("try again in a moment"));
+            return Err(stopping());
         }
-        let shared = Arc::clone(self);
-        let task = self
-            .tasks
-            .spawn(async move { shared.take_in(submission).await });
-        task.await.unwrap_or_else(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "request_panicked");
+        self.begin(submission).answer.await.unwrap_or_else(|_| {
+            // The task has panicked; the log has the cause.
             Err(UserError::internal())
         })
     }
 
-    async fn take_in(self: &Arc<Self>, submission: Submission) -> Result<Changed, UserError> {
+    /// Starts the way of a submission in a task of its own. If nobody waits for the answer any
+    /// more when it comes, it is posted to where the request came from.
+    fn begin(self: &Arc<Self>, submission: Submission) -> Begun {
+        let (recorded, durable) = oneshot::channel();
+        let (answered, answer) = oneshot::channel();
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let reply_to = submission.reply_to.clone();
+            let request = shared.ids.request_id();
+            let outcome = match shared.record(submission, request.clone()).await {
+                Err(error) => Err(error),
+                Ok(Recording::Repeat { first, body }) => shared.repeat(*first, body).await,
+                Ok(Recording::New(accepted)) => {
+                    // A receiver that is gone waits for the answer only.
+                    let _ = recorded.send(request.clone());
+                    (shared.fail_point)("inbox.received");
+                    shared.process(*accepted).await
+                }
+            };
+            if let Err(unheard) = answered.send(outcome) {
+                shared.answer_late(reply_to, &request, &unheard).await;
+            }
+        });
+        Begun { durable, answer }
+    }
+
+    /// Posts an answer that nobody waits for any more.
+    pub(crate) async fn answer_late(
+        &self,
+        reply_to: Option<ReplyTo>,
+        request: &RequestId,
+        outcome: &Result<Changed, UserError>,
+    ) {
+        let Some(reply_to) = reply_to else { return };
+        let reply = match outcome {
+            Ok(changed) => self.reply(changed),
+            Err(error) => Reply::error(error),
+        };
+        let run = match outcome {
+            Ok(Changed::Run(snapshot)) => Some(snapshot.run.id.clone()),
+            Ok(Changed::Done { .. }) | Err(_) => None,
+        };
+        let row = self.addressed(&reply_to, request, run, reply);
+        if let Err(error) = self.store.commit(vec![Write::Outbox(row)]).await {
+            tracing::error!(request.id = %request, error = &error as &dyn std::error::Error, "answer_not_posted");
+        }
+        self.outbox_wake.notify_one();
+    }
+
+    /// Makes a submission durable, or finds that it has been here before.
+    async fn record(
+        &self,
+        submission: Submission,
+        request: RequestId,
+    ) -> Result<Recording, UserError> {
         let rules = self.rules();
         let mut change = submission.change;
         let secrets = match &mut change {
@@ -124,7 +186,7 @@ impl Shared {
         );
         let row = InboxRow {
             key: submission.key,
-            request: self.ids.request_id(),
+            request,
             received_at: self.clock.now(),
             account: submission.caller.account.clone(),
             person: submission.caller.person.id.clone(),
@@ -142,16 +204,17 @@ impl Shared {
             .map_err(|error| store_error(&error))?;
         if let Received::Duplicate(first) = received {
             self.metrics.duplicate(first.key.surface.as_str());
-            return self.repeat(*first, row.body).await;
+            return Ok(Recording::Repeat {
+                first,
+                body: row.body,
+            });
         }
-        (self.fail_point)("inbox.received");
-        self.process(Accepted {
+        Ok(Recording::New(Box::new(Accepted {
             row,
             caller: submission.caller,
             secrets,
             rules,
-        })
-        .await
+        })))
     }
 
     /// Takes a recorded request through the gate and records its answer.
@@ -305,6 +368,12 @@ impl Shared {
             Ask::Query(query) => self.query(&rules, &caller, &query).await,
             Ask::Change(change) => {
                 let surface = caller.account.surface;
+                let person = caller.person.id.clone();
+                let decision = if let Change::Decide { decision, .. } = &change {
+                    Some(*decision)
+                } else {
+                    None
+                };
                 let submission = Submission {
                     body: Digest::of(event.text.as_bytes()),
                     key: InboxKey {
@@ -316,13 +385,41 @@ impl Shared {
                     change,
                     reply_to: event.reply_to,
                 };
-                let answer = self.submit(submission);
-                match tokio::time::timeout(self.settings.answer_within, answer).await {
-                    Ok(Ok(changed)) => self.reply(&changed),
+                match self.answer_in_time(submission).await {
+                    Ok(Ok(Changed::Run(snapshot))) => match decision {
+                        Some(decision) => replies::decided(&snapshot, &person, decision),
+                        None => replies::run(&snapshot, self.clock.now()),
+                    },
+                    Ok(Ok(Changed::Done { reply, .. })) => reply,
                     Ok(Err(error)) => Reply::error(&error),
-                    Err(_) => Reply::text("Your request is recorded; the result follows here."),
+                    Err(request) => Reply::text(format!(
+                        "Your request is recorded as {request}; the result follows here."
+                    )),
                 }
             }
+        }
+    }
+
+    /// The answer to a submission if it comes in time. Time counts from when the request is on
+    /// disk; later than that, the caller gets its id and the answer is posted.
+    async fn answer_in_time(
+        self: &Arc<Self>,
+        submission: Submission,
+    ) -> Result<Result<Changed, UserError>, RequestId> {
+        if self.stopping.is_cancelled() {
+            return Ok(Err(stopping()));
+        }
+        let Begun {
+            durable,
+            mut answer,
+        } = self.begin(submission);
+        let lost = |_| Err(UserError::internal());
+        let Ok(request) = durable.await else {
+            return Ok(answer.await.unwrap_or_else(lost));
+        };
+        match tokio::time::timeout(self.settings.answer_within, &mut answer).await {
+            Ok(answered) => Ok(answered.unwrap_or_else(lost)),
+            Err(_) => Err(request),
         }
     }
 
@@ -333,6 +430,14 @@ impl Shared {
             Changed::Done { reply, .. } => reply.clone(),
         }
     }
+}
+
+fn stopping() -> UserError {
+    UserError::new(
+        ErrorCode::Stopping,
+        "Rave is stopping and takes no new requests",
+    )
+    .hint("try again in a moment")
 }
 
 /// Takes the values of secret parameters out of a request, so that they are never stored in it.

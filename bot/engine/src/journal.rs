@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rave_domain::ids::{Attempt, RunId, StepId};
 use rave_domain::plan::Class;
-use rave_domain::ports::store::{LedgerRow, LockRow, LockWait, RunRow, StoreError, Write};
+use rave_domain::ports::store::{LedgerRow, LockRow, RunRow, StoreError, Write};
 use rave_domain::request::RunRequest;
 use rave_domain::run::{Command, Event, Illegal, Origin, Run, RunStatus, Submission};
 use rave_domain::{ErrorCode, UserError};
@@ -19,7 +19,7 @@ use rave_domain::{ErrorCode, UserError};
 use rave_policy::Authorized;
 
 use crate::judge::AskedPlan;
-use crate::locks::Acquired;
+use crate::locks::{Asked, Queued};
 use crate::records;
 use crate::shared::{Cell, Shared};
 
@@ -81,8 +81,8 @@ struct Turn {
     writes: Vec<Write>,
     claimed: Vec<(StepId, Attempt)>,
     hold: Option<String>,
-    /// Whether the lock table has changed for this turn.
-    queued: bool,
+    /// What the lock table must take back if the turn is not written.
+    queued: Option<Queued>,
 }
 
 impl Turn {
@@ -110,7 +110,7 @@ impl Shared {
             writes: extra,
             claimed: Vec::new(),
             hold: None,
-            queued: false,
+            queued: None,
         };
         for event in make(&before)? {
             turn.apply(event)?;
@@ -144,7 +144,7 @@ impl Shared {
             writes: extra,
             claimed: Vec::new(),
             hold: None,
-            queued: false,
+            queued: None,
         };
         self.finish_turn(&cell, None, turn).await?;
         drop(gate);
@@ -190,8 +190,8 @@ impl Shared {
             writes.append(&mut turn.writes);
             (self.fail_point)("turn.before_commit");
             if let Err(error) = self.store.commit(writes).await {
-                if turn.queued {
-                    self.locks.give_back(&turn.run.id);
+                if let Some(queued) = turn.queued {
+                    self.locks.take_back(&turn.run.id, queued);
                 }
                 return Err(error.into());
             }
@@ -200,66 +200,104 @@ impl Shared {
         Ok(self.publish(cell, before.map(AsRef::as_ref), turn))
     }
 
-    /// Answers the core's commands as far as they can be answered now.
+    /// Answers the core's commands as far as they can be answered now. Each answer may change what
+    /// is to be done, so the commands are asked for again after every one.
     async fn follow(self: &Arc<Self>, cell: &Arc<Cell>, turn: &mut Turn) {
-        loop {
-            turn.hold = None;
-            let mut moved = false;
-            for command in turn.run.commands() {
-                let event = match command {
-                    Command::AcquireLocks(keys) => self.acquire(turn, &keys),
-                    Command::ConfirmPlan => Some(self.confirm(&turn.run).await),
-                    Command::Claim(step) => self.claim(turn, step),
-                    // The attempt under way watches its run and stops by itself.
-                    Command::Stop(_) | Command::Close => None,
-                };
-                let Some(event) = event else { continue };
-                if let Event::Claimed { step, attempt, .. } = &event {
-                    turn.claimed.push((*step, *attempt));
-                }
-                match turn.apply(event) {
-                    Ok(()) => moved = true,
-                    Err(illegal) => {
-                        tracing::error!(run.id = %cell.id, error = &illegal as &dyn std::error::Error, "command_answered_wrongly");
-                    }
-                }
-            }
-            if !moved {
-                break;
-            }
-        }
+        while self.answer_one(cell, turn).await {}
         if turn.run.status.is_terminal() {
             self.close(turn);
         }
     }
 
-    fn acquire(&self, turn: &mut Turn, keys: &[rave_domain::LockKey]) -> Option<Event> {
-        match self.locks.acquire(&turn.run, keys) {
-            Acquired::Granted(epochs) => {
-                turn.queued = true;
-                turn.writes.push(Write::LockWaitOver(turn.run.id.clone()));
-                turn.writes.extend(epochs.iter().map(|(key, epoch)| {
-                    Write::Lock(LockRow {
-                        key: key.clone(),
-                        epoch: *epoch,
-                        holder: Some(turn.run.id.clone()),
-                    })
-                }));
-                Some(Event::LocksGranted {
-                    at: self.clock.now(),
-                    epochs,
-                })
+    /// Answers the first command that can be answered; false when none can.
+    async fn answer_one(self: &Arc<Self>, cell: &Arc<Cell>, turn: &mut Turn) -> bool {
+        // A deadline that has passed comes before everything that it forbids.
+        if let Some(expired) = self.expired(&turn.run) {
+            return self.accept(cell, turn, expired);
+        }
+        turn.hold = None;
+        for command in turn.run.commands() {
+            let answered = match command {
+                Command::AcquireLocks(keys) => match self.acquire(turn, &keys) {
+                    Some(event) => self.accept(cell, turn, event),
+                    None => false,
+                },
+                Command::ConfirmPlan => {
+                    let event = self.confirm(&turn.run).await;
+                    self.accept(cell, turn, event)
+                }
+                Command::Claim(step) => self.claim_step(cell, turn, step),
+                // The attempt under way watches its run and stops by itself.
+                Command::Stop(_) | Command::Close => false,
+            };
+            if answered {
+                return true;
             }
-            Acquired::Waiting(row) => {
-                turn.writes
-                    .extend(row.map(|row: LockWait| Write::LockWait(row)));
-                None
+        }
+        false
+    }
+
+    fn expired(&self, run: &Run) -> Option<Event> {
+        let now = self.clock.now();
+        let (_, timer) = run.timers().into_iter().find(|(due, _)| *due <= now)?;
+        Some(Event::Expired { at: now, timer })
+    }
+
+    /// Applies an answer; false, and nothing changed, when the core does not take it.
+    fn accept(&self, cell: &Cell, turn: &mut Turn, event: Event) -> bool {
+        match turn.apply(event) {
+            Ok(()) => true,
+            Err(illegal) => {
+                tracing::error!(run.id = %cell.id, error = &illegal as &dyn std::error::Error, "command_answered_wrongly");
+                false
             }
         }
     }
 
+    /// Writes the intent to execute a step. Only what the core has taken is executed.
+    fn claim_step(&self, cell: &Cell, turn: &mut Turn, step: StepId) -> bool {
+        let Some((event, ledger)) = self.claim(turn, step) else {
+            return false;
+        };
+        let claimed = if let Event::Claimed { attempt, .. } = &event {
+            Some(*attempt)
+        } else {
+            None
+        };
+        if !self.accept(cell, turn, event) {
+            return false;
+        }
+        turn.writes.extend(ledger.map(Write::EffectClaimed));
+        turn.claimed.extend(claimed.map(|attempt| (step, attempt)));
+        true
+    }
+
+    fn acquire(&self, turn: &mut Turn, keys: &[rave_domain::LockKey]) -> Option<Event> {
+        let Asked { granted, queued } = self.locks.acquire(&turn.run, keys);
+        let Some(epochs) = granted else {
+            if !queued.known {
+                turn.writes.push(Write::LockWait(queued.wait(&turn.run.id)));
+                turn.queued = Some(queued);
+            }
+            return None;
+        };
+        turn.queued = Some(queued);
+        turn.writes.push(Write::LockWaitOver(turn.run.id.clone()));
+        turn.writes.extend(epochs.iter().map(|(key, epoch)| {
+            Write::Lock(LockRow {
+                key: key.clone(),
+                epoch: *epoch,
+                holder: Some(turn.run.id.clone()),
+            })
+        }));
+        Some(Event::LocksGranted {
+            at: self.clock.now(),
+            epochs,
+        })
+    }
+
     /// Checks that a step is still allowed and writes the intent to execute it.
-    fn claim(&self, turn: &mut Turn, id: StepId) -> Option<Event> {
+    fn claim(&self, turn: &mut Turn, id: StepId) -> Option<(Event, Option<LedgerRow>)> {
         let run = &turn.run;
         let step = run.step(id)?;
         let operation = run.operation(step)?;
@@ -278,14 +316,15 @@ impl Shared {
             }
             if let Err(denial) = self.still_allowed(run, operation) {
                 self.metrics.intent_failed(operation, "policy_denied");
-                return Some(Event::ClaimRefused {
+                let refused = Event::ClaimRefused {
                     at: self.clock.now(),
                     step: id,
                     failure: rave_domain::run::Failure {
                         code: denial.code,
                         message: denial.message,
                     },
-                });
+                };
+                return Some((refused, None));
             }
         }
         if let Some(why) = self.breakers.hold(&operation.driver, &run.id) {
@@ -296,24 +335,23 @@ impl Shared {
         let attempt = Attempt(step.attempts.0 + 1);
         let epoch = self.store.epoch();
         let class = run.class(step);
-        if class != Class::Read {
-            turn.writes.push(Write::EffectClaimed(LedgerRow {
-                run: run.id.clone(),
-                step: id,
-                attempt,
-                epoch,
-                key: run.effect_key(step),
-                class,
-                claimed_at: at,
-                child: None,
-            }));
-        }
-        Some(Event::Claimed {
+        let ledger = (class != Class::Read).then(|| LedgerRow {
+            run: run.id.clone(),
+            step: id,
+            attempt,
+            epoch,
+            key: run.effect_key(step),
+            class,
+            claimed_at: at,
+            child: None,
+        });
+        let claimed = Event::Claimed {
             at,
             step: id,
             attempt,
             epoch,
-        })
+        };
+        Some((claimed, ledger))
     }
 
     /// Gives back what an ended run holds.

@@ -1,6 +1,6 @@
 //! The lock table of the live process, mirrored in the store by the commits of the runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use rave_domain::ids::{Epoch, LockKey, RunId};
@@ -8,11 +8,30 @@ use rave_domain::ports::store::{LockRow, LockWait};
 use rave_domain::run::{LockTable, LockView, Run};
 
 /// What came of asking for locks.
-pub(crate) enum Acquired {
-    /// All are held now.
-    Granted(BTreeMap<LockKey, Epoch>),
-    /// The run waits; the row to keep if it did not wait before.
-    Waiting(Option<LockWait>),
+pub(crate) struct Asked {
+    /// The locks with their epochs, when all are held now.
+    pub(crate) granted: Option<BTreeMap<LockKey, Epoch>>,
+    /// The run's place, to be kept or taken back.
+    pub(crate) queued: Queued,
+}
+
+/// A run's place in the queue.
+pub(crate) struct Queued {
+    ticket: u64,
+    keys: BTreeSet<LockKey>,
+    /// Whether it stood there before this turn.
+    pub(crate) known: bool,
+}
+
+impl Queued {
+    /// The row that keeps the place.
+    pub(crate) fn wait(&self, run: &RunId) -> LockWait {
+        LockWait {
+            ticket: self.ticket,
+            run: run.clone(),
+            keys: self.keys.clone(),
+        }
+    }
 }
 
 /// The lock table. Its mutex is never held over an await.
@@ -38,25 +57,31 @@ impl Locks {
     }
 
     /// Queues a run and grants it its locks if it is its turn.
-    pub(crate) fn acquire(&self, run: &Run, keys: &[LockKey]) -> Acquired {
+    pub(crate) fn acquire(&self, run: &Run, keys: &[LockKey]) -> Asked {
+        let keys: BTreeSet<LockKey> = keys.iter().cloned().collect();
         self.with(|table| {
-            let known = table.ticket(&run.id);
-            let ticket = table.enqueue(&run.id, keys.iter().cloned().collect(), None);
-            if let Some(epochs) = table.grant(&run.id) {
-                return Acquired::Granted(epochs);
+            let known = table.ticket(&run.id).is_some();
+            let ticket = table.enqueue(&run.id, keys.clone(), None);
+            Asked {
+                granted: table.grant(&run.id),
+                queued: Queued {
+                    ticket,
+                    keys,
+                    known,
+                },
             }
-            let wait = LockWait {
-                ticket,
-                run: run.id.clone(),
-                keys: keys.iter().cloned().collect(),
-            };
-            Acquired::Waiting(known.is_none().then_some(wait))
         })
     }
 
-    /// Takes back a grant whose commit failed: the run waits again, first in line.
-    pub(crate) fn give_back(&self, run: &RunId) {
-        self.with(|table| table.release(run));
+    /// Takes back what a turn that was not written had changed: a run that waited before keeps its
+    /// place, a new one is forgotten and asks again.
+    pub(crate) fn take_back(&self, run: &RunId, queued: Queued) {
+        self.with(|table| {
+            table.release(run);
+            if queued.known {
+                table.enqueue(run, queued.keys, Some(queued.ticket));
+            }
+        });
     }
 
     /// Gives a run's locks back and returns the runs whose turn it is now.
@@ -67,14 +92,21 @@ impl Locks {
         })
     }
 
-    /// Raises a held lock's epoch and takes it from its holder.
-    pub(crate) fn break_lock(&self, key: &LockKey) -> Option<(RunId, Epoch)> {
-        self.with(|table| table.break_lock(key))
+    /// The epoch that a lock will have once it is broken.
+    pub(crate) fn epoch_after_break(&self, key: &LockKey) -> Epoch {
+        self.with(|table| {
+            let held = table.view().into_iter().find(|lock| lock.key == *key);
+            Epoch(held.map_or(0, |lock| lock.epoch.0) + 1)
+        })
     }
 
-    /// Takes back a break whose commit failed.
-    pub(crate) fn restore_holder(&self, key: &LockKey, epoch: Epoch, run: &RunId) {
-        self.with(|table| table.restore(key.clone(), epoch, Some(run.clone())));
+    /// Takes a lock from its holder, if that still is the one whose loss is on record.
+    pub(crate) fn break_lock(&self, key: &LockKey, holder: &RunId) {
+        self.with(|table| {
+            if table.holder(key) == Some(holder) {
+                table.break_lock(key);
+            }
+        });
     }
 
     pub(crate) fn ready(&self) -> Vec<RunId> {

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rave_domain::audit::{AuditEntry, AuditResult, Category, Severity};
+use rave_domain::ids::{RequestId, RunId};
 use rave_domain::ports::courier::{DeliveryError, Parcel};
 use rave_domain::ports::store::{Delivery, OutboxRow, Write};
+use rave_domain::ports::surface::ReplyTo;
+use rave_domain::reply::Reply;
 use rave_domain::run::Run;
 use rave_domain::time::{after, between};
 use serde_json::json;
@@ -30,7 +33,7 @@ impl Shared {
         if !self.couriers.contains_key(reply_to.courier.as_str()) {
             return None;
         }
-        let lane = format!("{}/{}", reply_to.courier, run.origin.request);
+        let lane = lane(reply_to, &run.origin.request);
         let sent = self.store.lane_length(&lane).await.unwrap_or(u32::MAX);
         let left = reply_to.uses.saturating_sub(sent);
         let needed = match milestone {
@@ -48,20 +51,33 @@ impl Shared {
             queue_position: None,
             hold: None,
         };
-        Some(OutboxRow {
+        let reply = replies::run(&snapshot, now);
+        Some(self.addressed(reply_to, &run.origin.request, Some(run.id.clone()), reply))
+    }
+
+    /// A reply on its way to where a request came from.
+    pub(crate) fn addressed(
+        &self,
+        reply_to: &ReplyTo,
+        request: &RequestId,
+        run: Option<RunId>,
+        reply: Reply,
+    ) -> OutboxRow {
+        let now = self.clock.now();
+        OutboxRow {
             id: 0,
             courier: reply_to.courier.clone(),
-            lane,
+            lane: lane(reply_to, request),
             parcel: Parcel::Message {
                 address: reply_to.address.clone(),
-                reply: replies::run(&snapshot, now),
+                reply,
             },
-            run: Some(run.id.clone()),
+            run,
             created_at: now,
             due_at: now,
             expires_at: Some(reply_to.expires),
             attempts: 0,
-        })
+        }
     }
 
     /// Delivers until told to stop.
@@ -205,6 +221,11 @@ impl Shared {
             () = self.stopping.cancelled() => {}
         }
     }
+}
+
+/// Messages about one request go one after the other.
+fn lane(reply_to: &ReplyTo, request: &RequestId) -> String {
+    format!("{}/{request}", reply_to.courier)
 }
 
 fn undeliverable(row: &OutboxRow, at: rave_domain::Timestamp, why: &str) -> AuditEntry {

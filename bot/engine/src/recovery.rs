@@ -202,15 +202,19 @@ impl Shared {
             endpoint,
         };
         let id: Option<RunId> = row.run.clone();
+        let (request, reply_to) = (row.request.clone(), row.reply_to.clone());
         let accepted = Accepted {
             row,
             caller,
             secrets: BTreeMap::new(),
             rules,
         };
-        match self.process(accepted).await {
+        let outcome = self.process(accepted).await;
+        match &outcome {
             Ok(_) => tracing::info!(run.id = ?id, "request_resumed"),
             Err(error) => tracing::warn!(code = %error.code, "request_refused_on_resume"),
         }
+        // Whoever asked was cut off and has heard nothing.
+        self.answer_late(reply_to, &request, &outcome).await;
     }
 }

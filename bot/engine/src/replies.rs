@@ -1,8 +1,12 @@
 //! Every text about runs and plans that people read, as pure functions.
 
+use std::time::Duration;
+
+use rave_domain::ids::PersonId;
 use rave_domain::people::Strength;
 use rave_domain::plan::{ApprovalNeed, Class, Plan, PlannedStep, StepRole, Undo};
 use rave_domain::reply::{Block, Button, Press, Reply, StepLine, Tone};
+use rave_domain::request::Decision;
 use rave_domain::run::{ApprovalProgress, EndReason, Run, RunStatus, Step, StepStatus};
 use rave_domain::time::{Timestamp, between};
 
@@ -149,6 +153,32 @@ pub(crate) fn run(snapshot: &RunSnapshot, now: Timestamp) -> Reply {
     } else {
         reply.with(Block::Buttons(buttons))
     }
+}
+
+/// The short answer to a decision; the run's own message tells the rest.
+pub(crate) fn decided(snapshot: &RunSnapshot, by: &PersonId, decision: Decision) -> Reply {
+    let run = &snapshot.run;
+    let text = match decision {
+        Decision::Deny => format!("{by} denied {}. Nothing was done.", run.id),
+        Decision::Approve if run.status == RunStatus::AwaitingApproval => {
+            let missing: u32 = run
+                .approval_progress()
+                .iter()
+                .map(ApprovalProgress::missing)
+                .max()
+                .unwrap_or_default();
+            format!(
+                "{by} approved {}. It still needs {} from other people.",
+                run.id,
+                approvals_phrase(missing)
+            )
+        }
+        Decision::Approve => format!("{by} approved it. {}", headline(snapshot)),
+    };
+    Reply::text(text)
+        .about(run.id.clone())
+        .to_conversation()
+        .tone(tone(run))
 }
 
 fn tone(run: &Run) -> Tone {
@@ -355,17 +385,29 @@ pub(crate) fn step_lines(run: &Run, now: Timestamp) -> Vec<StepLine> {
         .map(|step| StepLine {
             number: step.id.0 + 1,
             title: run.title(step),
-            state: step.status.as_str().to_owned(),
+            state: step_word(&step.status).to_owned(),
             note: step_note(step, now),
         })
         .collect()
+}
+
+/// A step's state for people: that a claim comes before the effect is Rave's own business.
+fn step_word(status: &StepStatus) -> &'static str {
+    if *status == StepStatus::Claimed {
+        StepStatus::Running.as_str()
+    } else {
+        status.as_str()
+    }
 }
 
 fn step_note(step: &Step, now: Timestamp) -> String {
     let mut parts = Vec::new();
     if let Some(started) = step.started_at {
         let until = step.ended_at.unwrap_or(now);
-        parts.push(duration(started, until));
+        // Something that has only just begun needs no stopwatch.
+        if step.ended_at.is_some() || between(started, until) >= Duration::from_secs(1) {
+            parts.push(duration(started, until));
+        }
     }
     if step.attempts.0 > 1 {
         parts.push(format!("attempt {}", step.attempts.0));

@@ -16,7 +16,7 @@ use rave_domain::ports::driver::{
 };
 use rave_domain::ports::store::Write;
 use rave_domain::redact::Redactor;
-use rave_domain::run::{Event, Failure, Outcome, Run, Step};
+use rave_domain::run::{Command, Event, Failure, Outcome, Run, Step};
 use rave_domain::time::between;
 use rave_domain::value::Value;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -416,7 +416,7 @@ impl Attempting {
     }
 
     async fn effect(&self, step: &Step, context: &EffectContext) -> Outcome {
-        if self.cell.current().cancel.is_some() && step.undoes().is_none() {
+        if self.stopping() {
             return Outcome::Stopped { touched: false };
         }
         let driver = Arc::clone(&self.driver);
@@ -457,16 +457,14 @@ impl Attempting {
         }
     }
 
-    /// Whether this attempt is to be stopped. Undo steps are the way out of a cancel and go on.
+    /// Whether this attempt is to be stopped, as the core has it: undo steps are the way out of a
+    /// cancel and go on, unless their lock was broken.
     fn stopping(&self) -> bool {
         self.is_stopped_by(&self.cell.current())
     }
 
     fn is_stopped_by(&self, run: &Run) -> bool {
-        let undo = run
-            .step(self.step)
-            .is_some_and(|step| step.undoes().is_some());
-        run.cancel.is_some() && !undo
+        run.commands().contains(&Command::Stop(self.step))
     }
 
     /// Returns once this attempt is to be stopped.

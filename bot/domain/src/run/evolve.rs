@@ -301,6 +301,9 @@ impl Run {
         if !ready {
             return Err(self.illegal(event, "the step cannot be claimed now"));
         }
+        if self.is_past(Timer::Start, at) {
+            return Err(self.illegal(event, "the time to start is over"));
+        }
         if let Some(step) = self.steps.get_mut(id.index()) {
             step.status = StepStatus::Claimed;
             step.attempts = attempt;
