@@ -56,15 +56,10 @@ async fn a_rollout_is_planned_approved_by_somebody_else_and_run_in_order() {
     ann: /rave approve run_0001
     rave: ❌ You asked for this run, so somebody else must decide. (approval_refused)
     bob: /rave approve run_0001 looks fine
-    rave: #### run_0001: rollout_media is running.
-
-        1. `rollout_content`: **claimed**, 0 ms
-        2. `rollout_media`: **pending**
-
-        Cancel: `/rave cancel run_0001`
+    rave: bob approved it. run_0001: rollout_media is running.
     rave, later: #### run_0001: rollout_media is running.
 
-        1. `rollout_content`: **claimed**, 0 ms
+        1. `rollout_content`: **running**
         2. `rollout_media`: **pending**
 
         Cancel: `/rave cancel run_0001`
@@ -92,14 +87,7 @@ async fn one_denial_ends_it() {
     bot.says("bob", "/rave approve run_0001").await;
     assert_snapshot!(bot.transcript(), @"
     cem: /rave deny run_0001 not today
-    rave: #### ⚠️ run_0001: rollout_media was cancelled.
-
-        1. `rollout_content`: **cancelled**
-        2. `rollout_media`: **cancelled**
-
-        cem denied it: not today
-
-        Retry: `/rave retry run_0001` · Show log: `/rave logs run_0001`
+    rave: ⚠️ cem denied run_0001. Nothing was done.
     rave, later: #### ⚠️ run_0001: rollout_media was cancelled.
 
         1. `rollout_content`: **cancelled**
@@ -163,12 +151,7 @@ async fn an_approved_run_that_waits_too_long_for_its_lock_does_not_start() {
     bot.hears_with("run_0001").await;
     assert_snapshot!(bot.transcript(), @"
     bob: /rave approve run_0002
-    rave: #### run_0002: rollout_media is queued behind 1 run with the same lock.
-
-        1. `rollout_content`: **pending**
-        2. `rollout_media`: **pending**
-
-        Cancel: `/rave cancel run_0002`
+    rave: bob approved it. run_0002: rollout_media is queued behind 1 run with the same lock.
     rave, later: #### ⚠️ run_0002: rollout_media was cancelled.
 
         1. `rollout_content`: **cancelled**
@@ -198,21 +181,7 @@ async fn two_approvals_are_two_people_and_not_two_accounts() {
     }
     assert_snapshot!(bot.transcript(), @r#"
     bob: /rave approve run_0001
-    rave: #### run_0001: wipe, asked for by ann, awaits approval.
-
-        1. `wipe`: **fake.once stack/db**, cannot be undone
-
-        ```
-        fake.once db
-        ```
-
-        - **Touches:** service web of db, stack/db
-        - **Plan:** D
-        - **Fencing:** none: a command that has left Rave cannot be recalled
-
-        wipe needs 2 approvals of oncall or ops, other than ann; bob approved.
-
-        Approve: `/rave approve run_0001` · Deny: `/rave deny run_0001` · Cancel: `/rave cancel run_0001`
+    rave: bob approved run_0001. It still needs one approval from other people.
     bob: /rave approve run_0001
     rave: ❌ You have approved this run already; another person must. (approval_refused)
     bob2: /rave approve run_0001
@@ -231,14 +200,10 @@ async fn two_approvals_are_two_people_and_not_two_accounts() {
     bot.hears().await;
     assert_snapshot!(bot.transcript(), @"
     cem: /rave approve run_0001
-    rave: #### run_0001: wipe is running.
-
-        1. `wipe`: **claimed**, 0 ms
-
-        Cancel: `/rave cancel run_0001`
+    rave: cem approved it. run_0001: wipe is running.
     rave, later: #### run_0001: wipe is running.
 
-        1. `wipe`: **claimed**, 0 ms
+        1. `wipe`: **running**
 
         Cancel: `/rave cancel run_0001`
     rave, later: #### ✅ run_0001: wipe succeeded.
@@ -261,14 +226,7 @@ async fn a_plan_that_changed_after_the_question_is_not_run() {
     bot.hears().await;
     assert_snapshot!(bot.transcript(), @"
     bob: /rave approve run_0001
-    rave: #### ⚠️ run_0001: rollout_media was cancelled.
-
-        1. `rollout_content`: **cancelled**
-        2. `rollout_media`: **cancelled**
-
-        The plan is no longer the one that was approved: the release of rollout_media changed. Nothing was done; ask again.
-
-        Retry: `/rave retry run_0001` · Show log: `/rave logs run_0001`
+    rave: ⚠️ bob approved it. run_0001: rollout_media was cancelled.
     rave, later: #### ⚠️ run_0001: rollout_media was cancelled.
 
         1. `rollout_content`: **cancelled**
@@ -296,14 +254,7 @@ async fn a_definition_that_changed_after_the_question_voids_the_approval() {
     bot.hears().await;
     assert_snapshot!(bot.transcript(), @"
     bob: /rave approve run_0001
-    rave: #### ⚠️ run_0001: rollout_media was cancelled.
-
-        1. `rollout_content`: **cancelled**
-        2. `rollout_media`: **cancelled**
-
-        The plan is no longer the one that was approved: the definition of rollout_content changed; stack of rollout_content changed. Nothing was done; ask again.
-
-        Retry: `/rave retry run_0001` · Show log: `/rave logs run_0001`
+    rave: ⚠️ bob approved it. run_0001: rollout_media was cancelled.
     rave, later: #### ⚠️ run_0001: rollout_media was cancelled.
 
         1. `rollout_content`: **cancelled**
@@ -350,11 +301,7 @@ async fn the_owner_of_a_robot_cannot_approve_what_it_asked_for() {
     bob: /rave approve run_0001
     rave: ❌ You own ci, which asked for this run, so somebody else must decide. (approval_refused)
     ann: /rave approve run_0001
-    rave: #### run_0001: careful is running.
-
-        1. `careful`: **claimed**, 0 ms
-
-        Cancel: `/rave cancel run_0001`
+    rave: ann approved it. run_0001: careful is running.
     ");
     bot.finish().await;
 }

@@ -238,7 +238,7 @@ async fn a_freeze_holds_back_new_runs_and_those_that_wait() {
     ann: /rave rollout web
     rave: #### run_0003: rollout_web is running.
 
-        1. `rollout_web`: **claimed**, 0 ms
+        1. `rollout_web`: **running**
 
         Cancel: `/rave cancel run_0003`
     rave, later: #### ✅ run_0003: rollout_web succeeded.
@@ -247,12 +247,7 @@ async fn a_freeze_holds_back_new_runs_and_those_that_wait() {
 
         Show log: `/rave logs run_0003`
     bob: /rave approve run_0001
-    rave: #### run_0001: rollout_media is queued: stack/content is frozen.
-
-        1. `rollout_content`: **pending**
-        2. `rollout_media`: **pending**
-
-        Cancel: `/rave cancel run_0001`
+    rave: bob approved it. run_0001: rollout_media is queued: stack/content is frozen.
     ann: /rave freezes
     rave: - stack/content since 2026-03-02T09:00:00Z by root: migration tonight
     root: /rave unfreeze stack/web
@@ -263,7 +258,7 @@ async fn a_freeze_holds_back_new_runs_and_those_that_wait() {
     rave: stack/content is no longer frozen; what waited for it goes on.
     rave, later: #### run_0001: rollout_media is running.
 
-        1. `rollout_content`: **claimed**, 0 ms
+        1. `rollout_content`: **running**
         2. `rollout_media`: **pending**
 
         Cancel: `/rave cancel run_0001`
@@ -306,7 +301,7 @@ async fn a_reload_is_all_or_nothing() {
     ann: /rave fresh
     rave: #### run_0001: fresh is running.
 
-        1. `fresh`: **claimed**, 0 ms
+        1. `fresh`: **running**
 
         Cancel: `/rave cancel run_0001`
     rave, later: #### ✅ run_0001: fresh succeeded.
@@ -345,7 +340,7 @@ async fn schedules_are_listed_and_fired_by_hand() {
     root: /rave schedule run nightly
     rave: #### run_0002: rollout_web is running.
 
-        1. `rollout_web`: **claimed**, 0 ms
+        1. `rollout_web`: **running**
 
         Cancel: `/rave cancel run_0002`
     rave, later: #### ✅ run_0002: rollout_web succeeded.
@@ -442,7 +437,7 @@ async fn a_driver_that_keeps_failing_is_opened_and_closed_again() {
         - **Intents:** 10
     rave, later: #### run_0003: rollout_web is running.
 
-        1. `rollout_web`: **claimed**, 0 ms
+        1. `rollout_web`: **running**
 
         Cancel: `/rave cancel run_0003`
     rave, later: #### ✅ run_0003: rollout_web succeeded.

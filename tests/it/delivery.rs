@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use insta::assert_snapshot;
-use rave_tests::{Failing, World, wait_for};
+use rave_tests::{Failing, World};
 
 #[tokio::test]
 async fn two_hundred_repeats_of_one_command_make_one_run() {
@@ -60,9 +60,9 @@ async fn a_chat_that_was_down_for_a_while_gets_the_final_state() {
         bot.mattermost().fails_with(status);
         bot.says("ann", "/rave rollout web").await;
         bot.reaches("run_0001", "succeeded").await;
-        refused(&bot, 1).await;
+        bot.postpones(1).await;
         bot.turn(Duration::from_secs(60));
-        refused(&bot, 2).await;
+        bot.postpones(2).await;
         bot.restart().await;
         bot.mattermost().is_back();
         bot.turn(Duration::from_secs(600));
@@ -78,7 +78,7 @@ async fn a_chat_that_was_down_for_too_long_leaves_an_audit_row() {
     bot.mattermost().fails_with(503);
     bot.says("ann", "/rave rollout web").await;
     bot.reaches("run_0001", "succeeded").await;
-    refused(&bot, 1).await;
+    bot.postpones(1).await;
     bot.turn(Duration::from_secs(31 * 60));
     bot.delivers_all().await;
     let row = bot.audited("delivery.failed").await.entry;
@@ -116,15 +116,7 @@ async fn alerts_wait_as_long_as_discord_says() {
     bot.discord().limits_once(2.5);
     bot.says("ann", "/rave rollout web").await;
     bot.hears().await;
-    wait_for("the refused alert", || async {
-        let counts = bot.api().get("/metrics").await.text;
-        if counts.contains("rave_deliveries_total{courier=\"discord.audit\",result=\"later\"} 1") {
-            Ok(())
-        } else {
-            Err(counts)
-        }
-    })
-    .await;
+    bot.postpones(1).await;
     assert_eq!(bot.discord().embeds(), []);
     bot.turn(Duration::from_secs(3));
     let embed = bot.alerted("Success").await;
@@ -227,16 +219,4 @@ async fn in_the_middle_of_everything(crash: bool) {
         assert_eq!(ends, 1, "{run}: {heard:#?}");
     }
     bot.finish().await;
-}
-
-async fn refused(bot: &rave_tests::Bot, times: usize) {
-    wait_for("a refused delivery", || async {
-        let refused = bot.mattermost().refused();
-        if refused.len() >= times {
-            Ok(())
-        } else {
-            Err(format!("{refused:?}"))
-        }
-    })
-    .await;
 }

@@ -22,7 +22,7 @@ async fn a_failed_rollout_goes_back_to_the_release_before() {
     ann: /rave scale web 5
     rave: #### run_0001: scale_web is running.
 
-        1. `scale_web`: **claimed**, 0 ms
+        1. `scale_web`: **running**
 
         Cancel: `/rave cancel run_0001`
     rave, later: #### ❌ run_0001: scale_web failed.
@@ -34,7 +34,7 @@ async fn a_failed_rollout_goes_back_to_the_release_before() {
     ann: /rave run rollout_web
     rave: #### run_0002: rollout_web is running.
 
-        1. `rollout_web`: **claimed**, 0 ms
+        1. `rollout_web`: **running**
 
         Cancel: `/rave cancel run_0002`
     rave, later: #### ❌ run_0002: rollout_web failed.
@@ -75,7 +75,7 @@ async fn an_undo_that_fails_too_calls_for_people() {
     ann: /rave rollout web
     rave: #### run_0001: rollout_web is running.
 
-        1. `rollout_web`: **claimed**, 0 ms
+        1. `rollout_web`: **running**
 
         Cancel: `/rave cancel run_0001`
     rave, later: #### ❌ run_0001: rollout_web failed.
@@ -124,7 +124,7 @@ async fn an_intent_replaces_the_undo_of_the_action() {
     ann: /rave forth
     rave: #### run_0001: forth is running.
 
-        1. `forth`: **claimed**, 0 ms
+        1. `forth`: **running**
 
         Cancel: `/rave cancel run_0001`
     rave, later: #### ❌ run_0001: forth failed.
@@ -172,7 +172,7 @@ async fn a_failure_skips_what_depends_on_it_and_what_comes_after() {
     ann: /rave run b c
     rave: #### run_0001: b and c is running.
 
-        1. `a`: **claimed**, 0 ms
+        1. `a`: **running**
         2. `b`: **pending**
         3. `c`: **pending**
 
@@ -224,13 +224,13 @@ async fn a_failure_that_may_pass_is_tried_again_when_its_time_has_come() {
     ann: /rave flaky
     rave: #### run_0001: flaky is running.
 
-        1. `flaky`: **claimed**, 0 ms
+        1. `flaky`: **running**
 
         Cancel: `/rave cancel run_0001`
     ann: /rave show run_0001
     rave: #### run_0001: flaky is running.
 
-        1. `flaky`: **pending**, 0 ms, tried again in 2.0 s
+        1. `flaky`: **pending**, tried again in 2.0 s
 
         Cancel: `/rave cancel run_0001`
     ann: /rave show run_0001
@@ -300,7 +300,7 @@ async fn a_queued_run_shows_its_place_and_can_be_cancelled() {
     ann: /rave rollout web
     rave: #### run_0001: rollout_web is running.
 
-        1. `rollout_web`: **claimed**, 0 ms
+        1. `rollout_web`: **running**
 
         Cancel: `/rave cancel run_0001`
     bob: /rave rollout web
@@ -347,7 +347,7 @@ async fn a_queued_run_shows_its_place_and_can_be_cancelled() {
         Show log: `/rave logs run_0001`
     rave, later: #### run_0003: scale_web is running.
 
-        1. `scale_web`: **claimed**, 0 ms
+        1. `scale_web`: **running**
 
         Cancel: `/rave cancel run_0003`
     rave, later: #### ✅ run_0003: scale_web succeeded.
@@ -376,14 +376,14 @@ async fn cancelling_a_running_step_stops_it_and_undoes_it() {
     ann: /rave run rollout_web rollout_content
     rave: #### run_0001: rollout_web and rollout_content is running.
 
-        1. `rollout_web`: **claimed**, 0 ms
+        1. `rollout_web`: **running**
         2. `rollout_content`: **pending**
 
         Cancel: `/rave cancel run_0001`
     ann: /rave cancel run_0001 wrong version
     rave: #### run_0001: rollout_web and rollout_content is running.
 
-        1. `rollout_web`: **running**, 0 ms
+        1. `rollout_web`: **running**
         2. `rollout_content`: **cancelled**
 
         Cancel: `/rave cancel run_0001`
@@ -418,7 +418,7 @@ async fn unwinding_undoes_finished_steps_too() {
     ann: /rave run rollout_web scale_web count=4 rollout_content --unwind=run
     rave: #### run_0001: rollout_web, scale_web and rollout_content is running.
 
-        1. `rollout_web`: **claimed**, 0 ms
+        1. `rollout_web`: **running**
         2. `scale_web`: **pending**
         3. `rollout_content`: **pending**
 
@@ -484,15 +484,10 @@ async fn retry_asks_again_with_a_new_plan_and_new_approvals() {
 
         Approve: `/rave approve run_0003` · Deny: `/rave deny run_0003` · Cancel: `/rave cancel run_0003`
     bob: /rave approve run_0003
-    rave: #### run_0003: rollout_media is running.
-
-        1. `rollout_content`: **claimed**, 0 ms
-        2. `rollout_media`: **pending**
-
-        Cancel: `/rave cancel run_0003`
+    rave: bob approved it. run_0003: rollout_media is running.
     rave, later: #### run_0003: rollout_media is running.
 
-        1. `rollout_content`: **claimed**, 0 ms
+        1. `rollout_content`: **running**
         2. `rollout_media`: **pending**
 
         Cancel: `/rave cancel run_0003`
@@ -524,13 +519,13 @@ async fn a_broken_lock_frees_the_next_run_and_ends_the_holder() {
     ann: /rave run mail rollout_web
     rave: #### run_0001: mail and rollout_web is running.
 
-        1. `mail`: **claimed**, 0 ms
+        1. `mail`: **running**
         2. `rollout_web`: **pending**
 
         Cancel: `/rave cancel run_0001`
     rave, later: #### ⚠️ run_0001: mail and rollout_web needs attention.
 
-        1. `mail`: **unknown**, 0 ms, the connection broke
+        1. `mail`: **unknown**, the connection broke
         2. `rollout_web`: **pending**
 
         Look whether step 1 (mail) took place, then say: /rave resolve run_0001 1 happened, did-not or again.
@@ -550,7 +545,7 @@ async fn a_broken_lock_frees_the_next_run_and_ends_the_holder() {
     rave: The lock stack/mail is free; run_0001 has lost it and starts nothing further.
     rave, later: #### run_0002: mail is running.
 
-        1. `mail`: **claimed**, 0 ms
+        1. `mail`: **running**
 
         Cancel: `/rave cancel run_0002`
     rave, later: #### ✅ run_0002: mail succeeded.

@@ -27,13 +27,13 @@ async fn an_unknown_outcome_waits_for_a_verdict_and_keeps_its_lock() {
     ann: /rave run after
     rave: #### run_0001: after is running.
 
-        1. `mail`: **claimed**, 0 ms
+        1. `mail`: **running**
         2. `after`: **pending**
 
         Cancel: `/rave cancel run_0001`
     rave, later: #### ⚠️ run_0001: after needs attention.
 
-        1. `mail`: **unknown**, 0 ms, the connection broke
+        1. `mail`: **unknown**, the connection broke
         2. `after`: **pending**
 
         Look whether step 1 (mail) took place, then say: /rave resolve run_0001 1 happened, did-not or again.
@@ -55,7 +55,7 @@ async fn an_unknown_outcome_waits_for_a_verdict_and_keeps_its_lock() {
     rave: #### run_0001: after is running.
 
         1. `mail`: **succeeded**, 0 ms
-        2. `after`: **claimed**, 0 ms
+        2. `after`: **running**
 
         Cancel: `/rave cancel run_0001`
     rave, later: #### ✅ run_0001: after succeeded.
@@ -66,7 +66,7 @@ async fn an_unknown_outcome_waits_for_a_verdict_and_keeps_its_lock() {
         Show log: `/rave logs run_0001`
     rave, later: #### run_0002: mail is running.
 
-        1. `mail`: **claimed**, 0 ms
+        1. `mail`: **running**
 
         Cancel: `/rave cancel run_0002`
     rave, later: #### ✅ run_0002: mail succeeded.
@@ -121,7 +121,7 @@ async fn a_verdict_to_do_it_again_makes_a_new_effect() {
     root: /rave resolve run_0001 1 again
     rave: #### run_0001: mail is running.
 
-        1. `mail`: **claimed**, 0 ms, attempt 2
+        1. `mail`: **running**, attempt 2
 
         Cancel: `/rave cancel run_0001`
     rave, later: #### ✅ run_0001: mail succeeded.
@@ -181,7 +181,7 @@ async fn a_step_that_takes_too_long_is_stopped() {
         Retry: `/rave retry run_0001` · Show log: `/rave logs run_0001`
     rave, later: #### ⚠️ run_0002: slow_once needs attention.
 
-        1. `slow_once`: **unknown**, 0 ms, it took longer than its timeout of 1 s and was stopped
+        1. `slow_once`: **unknown**, it took longer than its timeout of 1 s and was stopped
 
         Look whether step 1 (slow_once) took place, then say: /rave resolve run_0002 1 happened, did-not or again.
 

@@ -398,6 +398,24 @@ impl Bot {
         .await;
     }
 
+    /// Waits until a delivery has failed so many times and its next try has a time, so that the
+    /// clock may be turned.
+    pub async fn postpones(&self, times: u32) {
+        let file = self.data().join("rave.db");
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let connection = rusqlite::Connection::open_with_flags(file, flags).unwrap();
+        let query = "SELECT coalesce(max(attempts), 0) FROM outbox WHERE done_at IS NULL";
+        wait_for("a delivery to be put off", || async {
+            let tries: u32 = connection.query_row(query, [], |row| row.get(0)).unwrap();
+            if tries >= times {
+                Ok(())
+            } else {
+                Err(format!("{tries} tries"))
+            }
+        })
+        .await;
+    }
+
     /// Stops the bot in order and starts it again on the same data.
     pub async fn restart(&mut self) {
         self.live.take().unwrap().stop().await;
