@@ -170,19 +170,29 @@ fn append(
     Ok(())
 }
 
+/// Columns with an index are set only when they change, which is once: touching them would rewrite
+/// their index with every step of a run. When a run was made never changes, and one that has ended
+/// does not open again.
 fn run_row(row: &RunRow) -> Result<Step, StoreError> {
-    Ok(Step::statement(
-        "INSERT INTO runs \
+    const GOES_ON: &str = "INSERT INTO runs \
          (id, status, open, intents, person, surface, digest, created_at, updated_at, ended_at) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
-         ON CONFLICT (id) DO UPDATE SET status = excluded.status, open = excluded.open, \
-         intents = excluded.intents, person = excluded.person, surface = excluded.surface, \
-         digest = excluded.digest, created_at = excluded.created_at, \
-         updated_at = excluded.updated_at, ended_at = excluded.ended_at",
+         ON CONFLICT (id) DO UPDATE SET status = excluded.status, intents = excluded.intents, \
+         person = excluded.person, surface = excluded.surface, digest = excluded.digest, \
+         updated_at = excluded.updated_at, ended_at = excluded.ended_at";
+    const ENDS: &str = "INSERT INTO runs \
+         (id, status, open, intents, person, surface, digest, created_at, updated_at, ended_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+         ON CONFLICT (id) DO UPDATE SET status = excluded.status, intents = excluded.intents, \
+         person = excluded.person, surface = excluded.surface, digest = excluded.digest, \
+         updated_at = excluded.updated_at, ended_at = excluded.ended_at, open = 0";
+    let ends = row.status.is_terminal();
+    Ok(Step::statement(
+        if ends { ENDS } else { GOES_ON },
         vec![
             text(row.id.as_str()),
             text(row.status.as_str()),
-            Value::Integer(i64::from(!row.status.is_terminal())),
+            Value::Integer(i64::from(!ends)),
             text(plain_json("runs", &row.intents)?),
             text(row.person.as_str()),
             text(row.surface.as_str()),

@@ -151,6 +151,26 @@ async fn a_commit_that_fails_fails_for_all_and_keeps_nothing() {
 }
 
 #[tokio::test]
+async fn nobody_is_answered_before_the_commit() {
+    let (wait, mut gate) = gate();
+    let world = World::with(|options| options.fail_point = Some(wait));
+    let store = world.shared();
+    let id = run("0001");
+    let writes = submission(&id, RunStatus::Queued);
+    let task = tokio::spawn(async move { store.commit(writes).await });
+    gate.reached.recv().await.unwrap();
+
+    // The writes are made, and COMMIT is next.
+    assert_eq!(world.events(&id).await.unwrap(), None);
+    assert!(!task.is_finished());
+    assert_eq!(world.stats().commits, 0);
+
+    gate.open.send(()).unwrap();
+    task.await.unwrap().unwrap();
+    assert!(world.events(&id).await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn a_caller_that_stops_waiting_loses_nothing() {
     let (wait, mut gate) = gate();
     let world = World::with(|options| options.fail_point = Some(wait));

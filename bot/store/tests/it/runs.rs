@@ -81,6 +81,26 @@ async fn open_runs_are_those_that_have_not_ended() {
 }
 
 #[tokio::test]
+async fn more_open_runs_than_one_thread_reads_come_back_whole() {
+    let world = World::new();
+    let ids: Vec<_> = (0..700)
+        .map(|number| run(&format!("{number:04}")))
+        .collect();
+    let writes = ids
+        .iter()
+        .flat_map(|id| submission(id, RunStatus::Queued))
+        .collect();
+    world.commit(writes).await.unwrap();
+
+    let found = world.open_runs().await.unwrap();
+
+    assert_eq!(found.len(), ids.len());
+    for id in &ids {
+        assert_eq!(found[id], [submitted(id)]);
+    }
+}
+
+#[tokio::test]
 async fn a_journal_with_a_hole_is_not_given_out() {
     let world = World::new();
     let id = world.submit("0001").await;
