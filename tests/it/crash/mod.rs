@@ -55,7 +55,9 @@ async fn a_child_that_outlives_a_killed_rave_is_ended_before_its_step_runs_again
     assert!(!process::is_alive(orphan), "the leftover child was ended");
     let lines = rave.witness();
     assert!(
-        !lines.iter().any(|line| line.pid == orphan && line.what == "end"),
+        !lines
+            .iter()
+            .any(|line| line.pid == orphan && line.what == "end"),
         "the leftover child never finished: {lines:?}"
     );
     assert_eq!(lines.iter().filter(|line| line.what == "end").count(), 1);
@@ -142,7 +144,10 @@ async fn check(rave: &Rave, run: &Value, at: &str) {
     for (intent, state) in INTENTS.iter().zip(&states) {
         let finished = rave.finished(intent);
         if *state == "succeeded" {
-            assert!(finished >= 1, "{at}: {intent} says succeeded, nobody saw it");
+            assert!(
+                finished >= 1,
+                "{at}: {intent} says succeeded, nobody saw it"
+            );
         }
         if *state == "skipped" {
             assert_eq!(finished, 0, "{at}: {intent} says skipped, but it was done");

@@ -136,7 +136,12 @@ impl Rave {
     /// Waits for the kill.
     pub(crate) async fn ended(&mut self) -> Ended {
         let ended = self.ended_or_idle().await;
-        assert_eq!(ended, Ended::Killed, "the fail point was passed:\n{}", self.log());
+        assert_eq!(
+            ended,
+            Ended::Killed,
+            "the fail point was passed:\n{}",
+            self.log()
+        );
         ended
     }
 
@@ -193,7 +198,9 @@ impl Rave {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
-        self.try_get(path).await.unwrap_or_else(|| panic!("{path} answers:\n{}", self.log()))
+        self.try_get(path)
+            .await
+            .unwrap_or_else(|| panic!("{path} answers:\n{}", self.log()))
     }
 
     /// The one run, once it has ended or waits for a person.

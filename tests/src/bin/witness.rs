@@ -31,7 +31,8 @@ fn main() {
             .append(true)
             .open(&file)
             .expect("the witness file can be opened");
-        log.write_all(line.as_bytes()).expect("a line can be written");
+        log.write_all(line.as_bytes())
+            .expect("a line can be written");
         log.sync_data().expect("it reaches the disk");
     };
     write("begin");

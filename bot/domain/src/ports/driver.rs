@@ -2,7 +2,7 @@
 //!
 //! A driver is told what to do as an [`Operation`] and answers with facts. It takes argument
 //! vectors or typed API calls only; there is no shell anywhere. It runs child processes in process
-//! groups of their own, announces them through [`EffectContext::child_started`], and marks them
+//! groups of their own, announces them through [`EffectSink::child_started`], and marks them
 //! with the environment variable [`EFFECT_KEY_ENV`], so that recovery can end what a killed Rave
 //! left behind.
 
