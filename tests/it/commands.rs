@@ -53,7 +53,7 @@ async fn help_shows_what_the_caller_may_do() {
 
         Roll the media stack.
 
-        It is the intent rollout_media. Before it run rollout_content. It waits until one other person with the role oncall or ops agreed. With --dry-run it only shows what would happen.
+        It is the intent rollout_media. Before it runs rollout_content. It waits until one other person with the role oncall or ops agreed. With --dry-run it only shows what would happen.
     ann: help approve
     rave: #### approve \<run\> \[reason\]
 
@@ -63,7 +63,7 @@ async fn help_shows_what_the_caller_may_do() {
 
         Roll the media stack.
 
-        It is the intent rollout_media. Before it run rollout_content. It waits until one other person with the role oncall or ops agreed. With --dry-run it only shows what would happen.
+        It is the intent rollout_media. Before it runs rollout_content. It waits until one other person with the role oncall or ops agreed. With --dry-run it only shows what would happen.
     ");
     bot.finish().await;
 }

@@ -170,7 +170,7 @@ async fn a_failure_skips_what_depends_on_it_and_what_comes_after() {
     bot.hears().await;
     assert_snapshot!(bot.transcript(), @"
     ann: /rave run b c
-    rave: #### run_0001: b and c is running.
+    rave: #### run_0001: b and c are running.
 
         1. `a`: **running**
         2. `b`: **pending**
@@ -374,20 +374,20 @@ async fn cancelling_a_running_step_stops_it_and_undoes_it() {
     bot.says("ann", "/rave cancel run_0001").await;
     assert_snapshot!(bot.transcript(), @"
     ann: /rave run rollout_web rollout_content
-    rave: #### run_0001: rollout_web and rollout_content is running.
+    rave: #### run_0001: rollout_web and rollout_content are running.
 
         1. `rollout_web`: **running**
         2. `rollout_content`: **pending**
 
         Cancel: `/rave cancel run_0001`
     ann: /rave cancel run_0001 wrong version
-    rave: #### run_0001: rollout_web and rollout_content is running.
+    rave: #### run_0001: rollout_web and rollout_content are running.
 
         1. `rollout_web`: **running**
         2. `rollout_content`: **cancelled**
 
         Cancel: `/rave cancel run_0001`
-    rave, later: #### ⚠️ run_0001: rollout_web and rollout_content was cancelled.
+    rave, later: #### ⚠️ run_0001: rollout_web and rollout_content were cancelled.
 
         1. `rollout_web`: **cancelled**, 0 ms
         2. `rollout_content`: **cancelled**
@@ -416,7 +416,7 @@ async fn unwinding_undoes_finished_steps_too() {
     bot.hears().await;
     assert_snapshot!(bot.transcript(), @"
     ann: /rave run rollout_web scale_web count=4 rollout_content --unwind=run
-    rave: #### run_0001: rollout_web, scale_web and rollout_content is running.
+    rave: #### run_0001: rollout_web, scale_web and rollout_content are running.
 
         1. `rollout_web`: **running**
         2. `scale_web`: **pending**
@@ -517,13 +517,13 @@ async fn a_broken_lock_frees_the_next_run_and_ends_the_holder() {
     bot.hears_with("run_0001").await;
     assert_snapshot!(bot.transcript(), @"
     ann: /rave run mail rollout_web
-    rave: #### run_0001: mail and rollout_web is running.
+    rave: #### run_0001: mail and rollout_web are running.
 
         1. `mail`: **running**
         2. `rollout_web`: **pending**
 
         Cancel: `/rave cancel run_0001`
-    rave, later: #### ⚠️ run_0001: mail and rollout_web needs attention.
+    rave, later: #### ⚠️ run_0001: mail and rollout_web need attention.
 
         1. `mail`: **unknown**, the connection broke
         2. `rollout_web`: **pending**
@@ -554,7 +554,7 @@ async fn a_broken_lock_frees_the_next_run_and_ends_the_holder() {
 
         Show log: `/rave logs run_0002`
     root: /rave resolve run_0001 1 happened
-    rave: #### ⚠️ run_0001: mail and rollout_web was cancelled.
+    rave: #### ⚠️ run_0001: mail and rollout_web were cancelled.
 
         1. `mail`: **succeeded**, 0 ms
         2. `rollout_web`: **cancelled**
@@ -562,7 +562,7 @@ async fn a_broken_lock_frees_the_next_run_and_ends_the_holder() {
         root broke its lock stack/mail.
 
         Retry: `/rave retry run_0001` · Show log: `/rave logs run_0001`
-    rave, later: #### ⚠️ run_0001: mail and rollout_web was cancelled.
+    rave, later: #### ⚠️ run_0001: mail and rollout_web were cancelled.
 
         1. `mail`: **succeeded**, 0 ms
         2. `rollout_web`: **cancelled**

@@ -211,7 +211,8 @@ fn intent_topic(intent: &Intent, allowed: bool) -> Topic {
     }
     if !intent.depends_on.is_empty() {
         let names: Vec<&str> = intent.depends_on.iter().map(AsRef::as_ref).collect();
-        notes.push(format!("Before it run {}.", names.join(", ")));
+        let verb = if names.len() == 1 { "runs" } else { "run" };
+        notes.push(format!("Before it {verb} {}.", names.join(", ")));
     }
     if let Some(approval) = &intent.approval {
         notes.push(approval_note(approval));

@@ -158,7 +158,8 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
         severity: Severity::Error,
         code: Code::File,
         message: format!("this {reason}"),
-        hint: None,
+        hint: (error.kind() == ErrorKind::NotFound)
+            .then(|| "`--intents` or `[catalog] intents` says where intent files are".to_owned()),
     }
 }
 
@@ -192,7 +193,8 @@ mod tests {
         let error = read_dir(Path::new("nowhere/intents")).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "nowhere/intents:1:1: this does not exist"
+            "nowhere/intents:1:1: this does not exist; `--intents` or `[catalog] intents` says where \
+             intent files are"
         );
     }
 

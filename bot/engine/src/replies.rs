@@ -173,7 +173,11 @@ pub(crate) fn decided(snapshot: &RunSnapshot, by: &PersonId, decision: Decision)
                 approvals_phrase(missing)
             )
         }
-        Decision::Approve => format!("{by} approved it. {}", headline(snapshot)),
+        // A run that ends at this moment ends for a reason that the approver should hear.
+        Decision::Approve => match explanation(run) {
+            Some(why) => format!("{by} approved it. {} {why}", headline(snapshot)),
+            None => format!("{by} approved it. {}", headline(snapshot)),
+        },
     };
     Reply::text(text)
         .about(run.id.clone())
@@ -196,30 +200,38 @@ fn tone(run: &Run) -> Tone {
 fn headline(snapshot: &RunSnapshot) -> String {
     let run = &snapshot.run;
     let what = names(&run.plan);
-    let who = &run.origin.person;
-    match run.status {
+    let (is, was, s) = if run.plan.requested.len() == 1 {
+        ("is", "was", "s")
+    } else {
+        ("are", "were", "")
+    };
+    let state = match run.status {
         RunStatus::Planned | RunStatus::AwaitingApproval => {
-            format!("{}: {what}, asked for by {who}, awaits approval.", run.id)
+            return format!(
+                "{}: {what}, asked for by {}, await{s} approval.",
+                run.id, run.origin.person
+            );
         }
         RunStatus::Queued => match (snapshot.queue_position, &snapshot.hold) {
             (Some(ahead), _) => format!(
-                "{}: {what} is queued behind {ahead} {} with the same lock.",
-                run.id,
+                "{is} queued behind {ahead} {} with the same lock",
                 if ahead == 1 { "run" } else { "runs" }
             ),
-            (None, Some(hold)) => format!("{}: {what} is queued: {hold}.", run.id),
-            (None, None) => format!("{}: {what} is queued.", run.id),
+            (None, Some(hold)) => format!("{is} queued: {hold}"),
+            (None, None) => format!("{is} queued"),
         },
+        RunStatus::Running if run.cancel.is_some() => format!("{is} being stopped"),
         RunStatus::Running => match &snapshot.hold {
-            Some(hold) => format!("{}: {what} waits: {hold}.", run.id),
-            None => format!("{}: {what} is running.", run.id),
+            Some(hold) => format!("wait{s}: {hold}"),
+            None => format!("{is} running"),
         },
-        RunStatus::Compensating => format!("{}: {what} is being undone.", run.id),
-        RunStatus::Succeeded => format!("{}: {what} succeeded.", run.id),
-        RunStatus::Failed => format!("{}: {what} failed.", run.id),
-        RunStatus::Cancelled => format!("{}: {what} was cancelled.", run.id),
-        RunStatus::NeedsAttention => format!("{}: {what} needs attention.", run.id),
-    }
+        RunStatus::Compensating => format!("{is} being undone"),
+        RunStatus::Succeeded => "succeeded".to_owned(),
+        RunStatus::Failed => "failed".to_owned(),
+        RunStatus::Cancelled => format!("{was} cancelled"),
+        RunStatus::NeedsAttention => format!("need{s} attention"),
+    };
+    format!("{}: {what} {state}.", run.id)
 }
 
 fn awaiting(mut reply: Reply, run: &Run) -> Reply {

@@ -63,9 +63,12 @@ fn policy(config: &Config, catalog: &Catalog) -> Result<Policy, String> {
         .files
         .0
         .iter()
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+        .filter(|path| !path.is_empty())
         .map(|path| {
             read(Path::new(path)).map(|text| PolicyFile {
-                path: path.clone(),
+                path: path.to_owned(),
                 text,
             })
         })

@@ -28,7 +28,7 @@ fn a_command_is_explained() {
         follow, -f: true or false
         tail: a whole number from 1 to 500; without it 50
         access: `a` or `b`
-        It is the intent vm.logs. Before it run vm.start. It waits until 2 other people with the role oncall or ops agreed. It is undone by vm.start. With --dry-run it only shows what would happen.
+        It is the intent vm.logs. Before it runs vm.start. It waits until 2 other people with the role oncall or ops agreed. It is undone by vm.start. With --dry-run it only shows what would happen.
         ");
     assert_eq!(topic_text("vm.logs"), topic_text("vm logs"));
 }

@@ -33,7 +33,7 @@ fn the_environment_wins_over_the_file_and_is_parsed_by_the_fields_type() {
     assert!(config.server.api_key.is_some());
     assert_eq!(
         config.people.get("ann").unwrap().roles,
-        OneOrMany(vec!["ops".to_owned(), "oncall".to_owned()])
+        OneOrMany(vec!["ops,oncall".to_owned()])
     );
 }
 
