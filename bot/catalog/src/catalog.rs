@@ -13,6 +13,7 @@ use crate::intent::{Intent, UndoRule};
 use crate::param::{Param, ParamKind};
 use crate::schedule::{self, Schedule};
 use crate::source::SourceFile;
+use crate::template::same_name;
 
 /// What the configuration says about the catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -205,6 +206,27 @@ impl Catalog {
                     .map(move |param| (intent.as_ref(), param))
             })
             .collect()
+    }
+
+    /// Arguments under the names that the intents of a request declare: `-` and `_` are the same
+    /// in names, and what is taken out by name must not slip through by the other spelling.
+    /// Arguments that no intent declares keep their names.
+    #[must_use]
+    pub fn canonical_arguments(
+        &self,
+        names: &[IntentName],
+        raw: BTreeMap<String, Vec<String>>,
+    ) -> BTreeMap<String, Vec<String>> {
+        let params = self.params_of(names);
+        let mut canonical: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, values) in raw {
+            let declared = params
+                .iter()
+                .find(|(_, param)| same_name(&param.name, &name))
+                .map_or(name, |(_, param)| param.name.clone());
+            canonical.entry(declared).or_default().extend(values);
+        }
+        canonical
     }
 
     /// The names of secret parameters that a request for some intents may fill; their values must

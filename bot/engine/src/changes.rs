@@ -17,7 +17,17 @@ use crate::intake::{Accepted, Recorded, done};
 use crate::journal::{Opening, store_error};
 use crate::judge::{decidables, run_action, subject};
 use crate::metrics::DryRunLabel;
+use crate::replies;
 use crate::shared::{Cell, Shared, lock};
+
+/// How a schedule is fired by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fire {
+    /// As its entry says.
+    AsDeclared,
+    /// Only shown, whatever its entry says.
+    DryRun,
+}
 
 impl Shared {
     /// Carries out a recorded change. Every way through writes the answer in the commit that
@@ -30,7 +40,14 @@ impl Shared {
         match &accepted.row.change {
             Change::Run(request) => self.run_request(accepted, &subject, request, None).await,
             Change::Retry { run } => self.retry(accepted, &subject, run).await,
-            Change::ScheduleRun { name, .. } => self.schedule_run(accepted, &subject, name).await,
+            Change::ScheduleRun { name, dry_run } => {
+                let asked = if *dry_run {
+                    Fire::DryRun
+                } else {
+                    Fire::AsDeclared
+                };
+                self.schedule_run(accepted, &subject, name, asked).await
+            }
             Change::Decide {
                 run,
                 decision,
@@ -134,6 +151,7 @@ impl Shared {
         accepted: &Accepted,
         subject: &Subject,
         name: &str,
+        fire: Fire,
     ) -> Result<Changed, UserError> {
         self.builtin(accepted, subject, Builtin::ScheduleManage, name)?;
         let schedule = accepted.rules.catalog.schedule(name).ok_or_else(|| {
@@ -141,7 +159,23 @@ impl Shared {
                 .hint("`/rave schedules` lists them all")
         })?;
         let request = RunRequest::of(schedule.intent.clone());
-        self.run_request(accepted, subject, &request, None).await
+        if fire == Fire::AsDeclared && !schedule.dry_run {
+            return self.run_request(accepted, subject, &request, None).await;
+        }
+        let dry = self.dry_run(&accepted.rules, subject, &request).await?;
+        let reply = replies::plan(&dry.plan, &dry.approvers);
+        let data = json!({"dry_run": true, "digest": dry.plan.digest});
+        let answer = accepted.answered(&Recorded::Done {
+            reply: reply.clone(),
+            data: data.clone(),
+        });
+        let mut row = accepted.audit(self.clock.now(), "schedule.dry_run");
+        row.target = name.to_owned();
+        self.store
+            .commit(vec![answer, Write::Audit(row)])
+            .await
+            .map_err(|error| store_error(&error))?;
+        Ok(Changed::Done { reply, data })
     }
 
     async fn decide(
@@ -252,7 +286,10 @@ impl Shared {
             .hint("`/rave locks` lists the held ones")
         };
         let holder = self.locks.holder(key).ok_or_else(free)?;
-        let cell = self.cell(&holder).ok_or_else(free)?;
+        let cell = self.cell(&holder);
+        if cell.is_none() && !lock(&self.unreadable).contains(&holder) {
+            return Err(free());
+        }
         let run = holder;
         let epoch = self.locks.epoch_after_break(key);
         let at = self.clock.now();
@@ -281,8 +318,18 @@ impl Shared {
             }),
             Write::Audit(row),
         ];
-        // The holder's own turn decides: a run that has just ended holds nothing to break.
-        self.drive(&cell, |_| Ok(vec![event]), writes).await?;
+        match cell {
+            // The holder's own turn decides: a run that has just ended holds nothing to break.
+            Some(cell) => {
+                self.drive(&cell, |_| Ok(vec![event]), writes).await?;
+            }
+            // A run that cannot be read back takes no turns; its lock is all that is left of it.
+            None => self
+                .store
+                .commit(writes)
+                .await
+                .map_err(|error| store_error(&error))?,
+        }
         self.locks.break_lock(key, &run);
         for waiting in self.locks.ready() {
             self.nudge(&waiting);
@@ -308,6 +355,7 @@ impl Shared {
             format!("{scope} is frozen: nothing in it starts until `/rave unfreeze {scope}`."),
             json!({"scope": scope}),
         );
+        let _order = self.freezing.lock().await;
         self.administer(
             accepted,
             "freeze.set",
@@ -345,13 +393,14 @@ impl Shared {
             json!({"scope": scope}),
         );
         let write = Write::Unfreeze(scope.to_owned());
+        let order = self.freezing.lock().await;
         self.administer(accepted, "freeze.ended", scope, &reply, &data, write)
             .await?;
         lock(&self.freezes).retain(|freeze| freeze.scope != scope);
+        drop(order);
+        // Every run, because one may be about to find itself held by what has just ended.
         for cell in self.cells() {
-            if cell.hold().is_some() {
-                self.nudge(&cell.id);
-            }
+            self.nudge(&cell.id);
         }
         Ok(Changed::Done { reply, data })
     }

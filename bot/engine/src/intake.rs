@@ -29,6 +29,9 @@ use crate::shared::{Rules, Shared};
 /// How long a repeat of a request waits for the answer to the first.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
 
+/// Pause before a refusal that could not be recorded is written again.
+const RECORD_AGAIN: Duration = Duration::from_secs(1);
+
 /// The answer to a request, as it is kept for repeats.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -60,6 +63,7 @@ enum Recording {
 }
 
 /// A recorded request on its way through the gate.
+#[derive(Clone)]
 pub(crate) struct Accepted {
     pub(crate) row: InboxRow,
     pub(crate) caller: Caller,
@@ -127,7 +131,7 @@ impl Shared {
                     // A receiver that is gone waits for the answer only.
                     let _ = recorded.send(request.clone());
                     (shared.fail_point)("inbox.received");
-                    shared.process(*accepted).await
+                    shared.process_guarded(*accepted).await
                 }
             };
             if let Err(unheard) = answered.send(outcome) {
@@ -146,6 +150,11 @@ impl Shared {
     ) {
         let Some(reply_to) = reply_to else { return };
         let reply = match outcome {
+            // The run has gone on since.
+            Ok(Changed::Run(snapshot)) => match self.find_run(&snapshot.run.id).await {
+                Ok(now) => replies::run(&now, self.clock.now()),
+                Err(_) => replies::run(snapshot, self.clock.now()),
+            },
             Ok(changed) => self.reply(changed),
             Err(error) => Reply::error(error),
         };
@@ -169,7 +178,10 @@ impl Shared {
         let rules = self.rules();
         let mut change = submission.change;
         let secrets = match &mut change {
-            Change::Run(request) => take_secrets(&rules, request),
+            Change::Run(request) => {
+                tidy_arguments(&rules, request);
+                take_secrets(&rules, request)
+            }
             Change::Decide { .. }
             | Change::Cancel { .. }
             | Change::Retry { .. }
@@ -182,7 +194,7 @@ impl Shared {
         };
         let makes_run = matches!(
             change,
-            Change::Run(_) | Change::Retry { .. } | Change::ScheduleRun { .. }
+            Change::Run(_) | Change::Retry { .. } | Change::ScheduleRun { dry_run: false, .. }
         );
         let row = InboxRow {
             key: submission.key,
@@ -191,7 +203,10 @@ impl Shared {
             account: submission.caller.account.clone(),
             person: submission.caller.person.id.clone(),
             strength: submission.caller.strength,
-            body: submission.body,
+            // Keyed, because a short secret in the body could be found out from a plain digest.
+            body: self
+                .sealer
+                .keyed_hash("request body", &submission.body.to_string()),
             change,
             reply_to: submission.reply_to,
             run: makes_run.then(|| self.ids.run_id()),
@@ -215,6 +230,23 @@ impl Shared {
             secrets,
             rules,
         })))
+    }
+
+    /// As [`Self::process`], and a fault of Rave on the way is an answer too: a request without one
+    /// would be taken up again by the next start.
+    async fn process_guarded(self: &Arc<Self>, accepted: Accepted) -> Result<Changed, UserError> {
+        let shared = Arc::clone(self);
+        let request = accepted.clone();
+        let task = tokio::spawn(async move { shared.process(request).await });
+        match task.await {
+            Ok(changed) => changed,
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "request_panicked");
+                let error = UserError::internal();
+                self.record_refused(&accepted, &error).await;
+                Err(error)
+            }
+        }
     }
 
     /// Takes a recorded request through the gate and records its answer.
@@ -288,7 +320,13 @@ impl Shared {
     }
 
     /// Records a refusal: the answer, an audit row, and an alert where a rule refused.
-    async fn record_refused(&self, accepted: &Accepted, error: &UserError) {
+    pub(crate) async fn record_refused(self: &Arc<Self>, accepted: &Accepted, error: &UserError) {
+        let redactor = Redactor::new(accepted.secrets.values().map(String::as_str));
+        let error = &UserError {
+            code: error.code,
+            message: redactor.text(&error.message),
+            hint: error.hint.as_deref().map(|hint| redactor.text(hint)),
+        };
         let at = self.clock.now();
         let mut row = accepted.audit(at, refused_event(&accepted.row.change, error.code));
         row.result = AuditResult::Refused;
@@ -302,8 +340,7 @@ impl Shared {
         };
         row.severity = Severity::Warning;
         row.target = describe(&accepted.row.change);
-        let redactor = Redactor::new(accepted.secrets.values().map(String::as_str));
-        row.details = json!({"code": error.code, "reason": redactor.text(&error.message)});
+        row.details = json!({"code": error.code, "reason": error.message});
         let mut writes = vec![
             accepted.answered(&Recorded::Refused(error.clone())),
             Write::Audit(row),
@@ -330,13 +367,29 @@ impl Shared {
             writes.push(Write::Outbox(records::alert_row(alert, None)));
         }
         self.count_refused(accepted, error.code);
-        if let Err(error) = self.store.commit(writes).await {
+        if let Err(error) = self.store.commit(writes.clone()).await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "refusal_not_recorded"
             );
+            self.record_later(writes);
         }
         self.outbox_wake.notify_one();
+    }
+
+    /// Goes on trying to record a refusal: without it the request would look unanswered, and the
+    /// next start would take it up.
+    fn record_later(self: &Arc<Self>, writes: Vec<Write>) {
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move {
+            while !shared.stopping.is_cancelled() {
+                shared.pause(RECORD_AGAIN).await;
+                if shared.store.commit(writes.clone()).await.is_ok() {
+                    shared.answered.notify_waiters();
+                    return;
+                }
+            }
+        });
     }
 
     fn count_refused(&self, accepted: &Accepted, code: ErrorCode) {
@@ -438,6 +491,18 @@ fn stopping() -> UserError {
         "Rave is stopping and takes no new requests",
     )
     .hint("try again in a moment")
+}
+
+/// Puts arguments under the names that the catalog declares. Of a request for an intent that does
+/// not exist nothing is kept: nobody can tell what in it is secret.
+fn tidy_arguments(rules: &Rules, request: &mut RunRequest) {
+    let arguments = std::mem::take(&mut request.arguments);
+    let known = |name| rules.catalog.get(name).is_some();
+    if request.intents.iter().all(known) {
+        request.arguments = rules
+            .catalog
+            .canonical_arguments(&request.intents, arguments);
+    }
 }
 
 /// Takes the values of secret parameters out of a request, so that they are never stored in it.

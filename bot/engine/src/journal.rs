@@ -23,6 +23,9 @@ use crate::locks::{Asked, Queued};
 use crate::records;
 use crate::shared::{Cell, Shared};
 
+/// Pause before a plan that could not be computed again is tried once more.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
 /// Why a turn changed nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TurnError {
@@ -112,7 +115,12 @@ impl Shared {
             hold: None,
             queued: None,
         };
-        for event in make(&before)? {
+        let events = make(&before)?;
+        // A nudge may come late: what an ended run held may be somebody else's by now.
+        if events.is_empty() && before.status.is_terminal() {
+            return Ok(before);
+        }
+        for event in events {
             turn.apply(event)?;
         }
         self.finish_turn(cell, Some(&before), turn).await
@@ -171,6 +179,16 @@ impl Shared {
         });
     }
 
+    /// Looks again at a run after a pause: something outside must pass first.
+    fn nudge_later(self: &Arc<Self>, run: &RunId) {
+        let shared = Arc::clone(self);
+        let run = run.clone();
+        self.tasks.spawn(async move {
+            shared.pause(LOOK_AGAIN).await;
+            shared.nudge(&run);
+        });
+    }
+
     async fn finish_turn(
         self: &Arc<Self>,
         cell: &Arc<Cell>,
@@ -191,7 +209,9 @@ impl Shared {
             (self.fail_point)("turn.before_commit");
             if let Err(error) = self.store.commit(writes).await {
                 if let Some(queued) = turn.queued {
-                    self.locks.take_back(&turn.run.id, queued);
+                    for waiting in self.locks.take_back(&turn.run.id, queued) {
+                        self.nudge(&waiting);
+                    }
                 }
                 return Err(error.into());
             }
@@ -222,10 +242,14 @@ impl Shared {
                     Some(event) => self.accept(cell, turn, event),
                     None => false,
                 },
-                Command::ConfirmPlan => {
-                    let event = self.confirm(&turn.run).await;
-                    self.accept(cell, turn, event)
-                }
+                Command::ConfirmPlan => match self.confirm(&turn.run).await {
+                    Ok(event) => self.accept(cell, turn, event),
+                    Err(why) => {
+                        turn.hold = Some(why);
+                        self.nudge_later(&turn.run.id);
+                        false
+                    }
+                },
                 Command::Claim(step) => self.claim_step(cell, turn, step),
                 // The attempt under way watches its run and stops by itself.
                 Command::Stop(_) | Command::Close => false,
@@ -307,10 +331,13 @@ impl Shared {
         }
         let undo = step.undoes().is_some();
         if !undo {
-            if let Some(frozen) = self
-                .frozen_by(operation)
-                .filter(|_| run.started_at.is_none())
-            {
+            // Until the first claim a freeze on any of its targets holds the whole run back; a run
+            // that is under way is let through to its end.
+            let unstarted = run.plan.steps.iter().filter(|_| run.started_at.is_none());
+            let frozen = unstarted
+                .map(|planned| &planned.operation)
+                .find_map(|operation| self.frozen_by(operation));
+            if let Some(frozen) = frozen {
                 turn.hold = Some(format!("{} is frozen", frozen.scope));
                 return None;
             }
@@ -417,6 +444,10 @@ impl Shared {
             for waiting in self.locks.release(&run.id) {
                 self.nudge(&waiting);
             }
+        }
+        if before.is_none() && !ended && self.snapshot(cell).is_waiting() {
+            // What it waits for may have come before anybody could find it.
+            self.nudge(&run.id);
         }
         self.outbox_wake.notify_one();
         run

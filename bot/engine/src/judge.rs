@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rave_domain::error::ErrorClass;
 use rave_domain::ids::IntentName;
 use rave_domain::plan::{Operation, Plan, StepRole};
 use rave_domain::ports::store::Freeze;
@@ -120,25 +121,32 @@ impl Shared {
         Ok(Subject::recorded(person, run.origin.account.clone()))
     }
 
-    /// Computes the plan of a run again and compares: what people approved is what runs.
-    pub(crate) async fn confirm(self: &Arc<Self>, run: &Run) -> Event {
+    /// Computes the plan of a run again and compares: what people approved is what runs. `Err` when
+    /// it cannot be computed now, with why: that says nothing about the plan.
+    pub(crate) async fn confirm(self: &Arc<Self>, run: &Run) -> Result<Event, String> {
         // Without an approval there is nothing that a changed plan could betray.
         if run.plan.approvals.is_empty() {
-            return Event::Started {
+            return Ok(Event::Started {
                 at: self.clock.now(),
-            };
+            });
         }
         let changes = match self.plan_again(run).await {
             Ok(planned) if planned.plan.digest == run.plan.digest => Vec::new(),
             Ok(planned) => run.plan.differences(&planned.plan),
-            Err(error) => vec![error.message],
+            Err(error) => match error.code.class() {
+                ErrorClass::External | ErrorClass::Internal => return Err(error.message),
+                ErrorClass::User
+                | ErrorClass::Identity
+                | ErrorClass::Policy
+                | ErrorClass::Conflict => vec![error.message],
+            },
         };
         let at = self.clock.now();
-        if changes.is_empty() {
+        Ok(if changes.is_empty() {
             Event::Started { at }
         } else {
             Event::Voided { at, changes }
-        }
+        })
     }
 
     async fn plan_again(self: &Arc<Self>, run: &Run) -> Result<Planned, UserError> {

@@ -27,6 +27,7 @@ mod records;
 mod recovery;
 mod refusals;
 mod replies;
+mod results;
 mod runner;
 mod seal;
 mod shared;

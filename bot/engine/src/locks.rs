@@ -75,13 +75,15 @@ impl Locks {
 
     /// Takes back what a turn that was not written had changed: a run that waited before keeps its
     /// place, a new one is forgotten and asks again.
-    pub(crate) fn take_back(&self, run: &RunId, queued: Queued) {
+    /// Returns the runs whose turn it is now.
+    pub(crate) fn take_back(&self, run: &RunId, queued: Queued) -> Vec<RunId> {
         self.with(|table| {
             table.release(run);
             if queued.known {
                 table.enqueue(run, queued.keys, Some(queued.ticket));
             }
-        });
+            table.ready()
+        })
     }
 
     /// Gives a run's locks back and returns the runs whose turn it is now.

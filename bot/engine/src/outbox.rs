@@ -193,7 +193,9 @@ impl Shared {
     }
 
     async fn outbox_sleep(&self) {
-        let next = self.store.outbox_next().await.ok().flatten();
+        let Ok(next) = self.store.outbox_next().await else {
+            return self.pause(Duration::from_secs(1)).await;
+        };
         let woken = self.outbox_wake.notified();
         match next {
             None => {

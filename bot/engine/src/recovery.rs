@@ -4,18 +4,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use rave_domain::ids::{Attempt, RunId, StepId};
+use rave_domain::ids::{Attempt, EffectKey, RunId, StepId};
 use rave_domain::people::{Person, PersonKind};
-use rave_domain::plan::Class;
-use rave_domain::ports::driver::Inspection;
+use rave_domain::plan::{Class, Operation};
+use rave_domain::ports::driver::{Driver, Inspection};
 use rave_domain::ports::store::{InboxRow, LedgerRow, StoreError, Write};
 use rave_domain::run::{Event, Outcome, Resolution, Run, Step};
+
+use rave_domain::time::between;
+use rave_domain::{ErrorCode, UserError};
 
 use crate::api::Caller;
 use crate::intake::Accepted;
 use crate::journal::TurnError;
 use crate::shared::{Cell, Shared, lock};
+
+/// How old a recorded request may be and still be taken up after a restart. Nobody expects
+/// yesterday's rollout to start because a disk has room again.
+const STILL_MEANT: Duration = Duration::from_mins(10);
+
+/// How long a driver may look for an effect before that counts as unsure.
+const INSPECT_WITHIN: Duration = Duration::from_secs(60);
 
 /// What recovery found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,8 +46,8 @@ impl Shared {
     /// goes on in tasks.
     pub(crate) async fn recover(self: &Arc<Self>) -> Result<Recovery, StoreError> {
         *lock(&self.freezes) = self.store.freezes().await?;
-        self.locks
-            .restore(self.store.locks().await?, self.store.lock_waits().await?);
+        self.locks.restore(self.store.locks().await?, Vec::new());
+        let waits = self.store.lock_waits().await?;
         let mut found = Recovery::default();
         let mut cells = Vec::new();
         for (id, events) in self.store.open_runs().await? {
@@ -54,6 +65,12 @@ impl Shared {
                 }
             }
         }
+        // A run that cannot be read back never takes its turn, so it must not stand in line.
+        let unreadable = lock(&self.unreadable).clone();
+        let waits = waits
+            .into_iter()
+            .filter(|wait| !unreadable.contains(&wait.run));
+        self.locks.restore(Vec::new(), waits.collect());
         found.runs = cells.len();
         for cell in cells {
             let run = cell.current();
@@ -70,11 +87,13 @@ impl Shared {
         }
         let unanswered = self.store.unanswered().await?;
         found.requests = unanswered.len();
-        for row in unanswered {
-            let shared = Arc::clone(self);
-            self.tasks
-                .spawn(async move { shared.process_again(row).await });
-        }
+        // In the order they came: a freeze before the run that it was meant to hold.
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move {
+            for row in unanswered {
+                shared.process_again(row).await;
+            }
+        });
         Ok(found)
     }
 
@@ -133,7 +152,7 @@ impl Shared {
         }
         match run.class(step) {
             Class::Read | Class::Idempotent | Class::Keyed => rerun,
-            Class::Probe => match driver.inspect(operation, &key).await {
+            Class::Probe => match inspect(driver.as_ref(), operation, &key).await {
                 Inspection::Happened(applied) => report(Outcome::Succeeded {
                     facts: applied.facts,
                 }),
@@ -175,7 +194,7 @@ impl Shared {
 
     /// Takes a request that was recorded but never answered through the gate, as its sender with
     /// the roles of now. Secrets that came with it are lost and must be sent again.
-    async fn process_again(self: Arc<Self>, row: InboxRow) {
+    async fn process_again(self: &Arc<Self>, row: InboxRow) {
         let rules = self.rules();
         // Somebody who is gone has no roles, so the gate refuses and the request is answered.
         let person = rules.policy.person(&row.person).unwrap_or_else(|| {
@@ -209,7 +228,19 @@ impl Shared {
             secrets: BTreeMap::new(),
             rules,
         };
-        let outcome = self.process(accepted).await;
+        let age = between(accepted.row.received_at, self.clock.now());
+        let outcome = if age > STILL_MEANT {
+            let error = UserError::new(
+                ErrorCode::WrongState,
+                "Rave was stopped before it could judge this request, and too much time has passed",
+            )
+            .hint("ask again if it is still wanted");
+            self.record_refused(&accepted, &error).await;
+            self.answered.notify_waiters();
+            Err(error)
+        } else {
+            self.process(accepted).await
+        };
         match &outcome {
             Ok(_) => tracing::info!(run.id = ?id, "request_resumed"),
             Err(error) => tracing::warn!(code = %error.code, "request_refused_on_resume"),
@@ -217,4 +248,17 @@ impl Shared {
         // Whoever asked was cut off and has heard nothing.
         self.answer_late(reply_to, &request, &outcome).await;
     }
+}
+
+/// Looks for an effect within a bound.
+pub(crate) async fn inspect(
+    driver: &dyn Driver,
+    operation: &Operation,
+    key: &EffectKey,
+) -> Inspection {
+    tokio::time::timeout(INSPECT_WITHIN, driver.inspect(operation, key))
+        .await
+        .unwrap_or_else(|_| Inspection::Unsure {
+            why: "a look at the target took too long".to_owned(),
+        })
 }

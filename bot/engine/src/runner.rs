@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rave_domain::ErrorCode;
-use rave_domain::ids::{Attempt, DriverName, RunId, StepId};
+use rave_domain::ids::{Attempt, RunId, StepId};
 use rave_domain::plan::{Class, Operation, Undo};
 use rave_domain::ports::driver::{
     Applied, ChildGroup, Driver, DriverError, EffectContext, EffectSink, Inspection, OutputStream,
@@ -17,16 +17,12 @@ use rave_domain::ports::driver::{
 use rave_domain::ports::store::Write;
 use rave_domain::redact::Redactor;
 use rave_domain::run::{Command, Event, Failure, Outcome, Run, Step};
-use rave_domain::time::between;
 use rave_domain::value::Value;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::journal::TurnError;
-use crate::output::{INLINE_BYTES, Output, inline_tail};
+use crate::output::Output;
+use crate::recovery::inspect;
 use crate::shared::{Cell, Shared};
-
-/// Pause before a result that could not be written is written again.
-const WRITE_AGAIN: Duration = Duration::from_millis(500);
 
 /// Pause before a driver is told again to stop an effect that still runs.
 const CANCEL_AGAIN: Duration = Duration::from_millis(500);
@@ -42,10 +38,12 @@ struct Attempting {
     class: Class,
     driver: Arc<dyn Driver>,
     output: Arc<Output>,
+    redactor: Redactor,
 }
 
 /// Where a driver's facts go.
 struct Sink {
+    redactor: Redactor,
     shared: Arc<Shared>,
     run: RunId,
     step: StepId,
@@ -60,7 +58,7 @@ impl EffectSink for Sink {
     }
 
     fn progress(&self, percent: u8, phrase: &str) {
-        self.output.progress(percent, phrase);
+        self.output.progress(percent, &self.redactor.text(phrase));
     }
 
     async fn child_started(&self, child: ChildGroup) {
@@ -89,34 +87,58 @@ impl Shared {
             let Some(operation) = run.operation(state).cloned() else {
                 return;
             };
-            let (outcome, output) = match shared.driver(&operation) {
-                Err(error) => (failed(error.code, error.message, Touched::No), None),
-                Ok(driver) => {
-                    let class = run.class(state);
-                    let secrets = shared.open_secrets(&run, &operation).await;
-                    match secrets {
-                        Err(why) => (failed(ErrorCode::Internal, why, Touched::No), None),
-                        Ok(secrets) => {
-                            let attempting = Attempting {
-                                output: Arc::new(Output::new(redactor(&secrets))),
-                                shared: Arc::clone(&shared),
-                                cell: Arc::clone(&cell),
-                                run: Arc::clone(&run),
-                                step,
-                                attempt,
-                                operation,
-                                class,
-                                driver,
-                            };
-                            let outcome = attempting.go(secrets).await;
-                            (outcome, Some(attempting.output))
+            let class = run.class(state);
+            let (outcome, output) = match shared.open_attempt(&run, &operation).await {
+                Err(outcome) => (outcome, None),
+                Ok((driver, secrets)) => {
+                    let redactor = redactor(&secrets);
+                    let output = Arc::new(Output::new(redactor.clone()));
+                    let attempting = Attempting {
+                        output: Arc::clone(&output),
+                        shared: Arc::clone(&shared),
+                        cell: Arc::clone(&cell),
+                        run: Arc::clone(&run),
+                        step,
+                        attempt,
+                        operation,
+                        class,
+                        driver,
+                        redactor: redactor.clone(),
+                    };
+                    // A task of its own: a driver that panics anywhere leaves an unknown outcome
+                    // and not a step that nobody reports.
+                    let task = tokio::spawn(async move { attempting.go(secrets).await });
+                    let outcome = task.await.unwrap_or_else(|error| {
+                        tracing::error!(
+                            error = &error as &dyn std::error::Error,
+                            "driver_panicked"
+                        );
+                        Outcome::Unknown {
+                            why: "the driver failed in the middle of it".to_owned(),
                         }
-                    }
+                    });
+                    (redacted(outcome, &redactor), Some(output))
                 }
             };
             (shared.fail_point)("effect.before_result");
             shared.report(&cell, step, attempt, outcome, output).await;
         });
+    }
+
+    /// The driver and the secrets of an operation, before anything is done.
+    async fn open_attempt(
+        &self,
+        run: &Run,
+        operation: &Operation,
+    ) -> Result<(Arc<dyn Driver>, BTreeMap<String, SecretString>), Outcome> {
+        let driver = self
+            .driver(operation)
+            .map_err(|error| failed(error.code, error.message, Touched::No))?;
+        let secrets = self
+            .open_secrets(run, operation)
+            .await
+            .map_err(|why| failed(ErrorCode::Internal, why, Touched::No))?;
+        Ok((driver, secrets))
     }
 
     /// Opens the values of an operation's secret fields.
@@ -159,129 +181,38 @@ impl Shared {
             })
             .collect()
     }
-
-    /// Writes an attempt's result, as long as it takes: a result that is lost makes the outcome
-    /// unknown.
-    async fn report(
-        self: &Arc<Self>,
-        cell: &Arc<Cell>,
-        step: StepId,
-        attempt: Attempt,
-        outcome: Outcome,
-        output: Option<Arc<Output>>,
-    ) {
-        let (tail, chunk) = self.keep_output(output.as_deref()).await;
-        self.count(cell, step, &outcome);
-        loop {
-            let at = self.clock.now();
-            let event = Event::Reported {
-                at,
-                step,
-                attempt,
-                outcome: outcome.clone(),
-                tail: tail.clone(),
-                output: chunk.clone(),
-            };
-            let closed = Write::EffectEnded {
-                run: cell.id.clone(),
-                step,
-                attempt,
-                at,
-                outcome: word(&outcome).to_owned(),
-            };
-            match self.drive(cell, |_| Ok(vec![event]), vec![closed]).await {
-                Ok(_) => break,
-                Err(TurnError::Store(error)) => {
-                    tracing::error!(run.id = %cell.id, error = &error as &dyn std::error::Error, "result_not_written");
-                    if self.ended.is_cancelled() {
-                        // The next start settles the step by its class.
-                        break;
-                    }
-                    tokio::time::sleep(WRITE_AGAIN).await;
-                }
-                Err(error @ (TurnError::Illegal(_) | TurnError::Refused(_))) => {
-                    tracing::error!(run.id = %cell.id, error = &error as &dyn std::error::Error, "result_does_not_fit");
-                    break;
-                }
-            }
-        }
-        cell.drop_live(step);
-    }
-
-    async fn keep_output(
-        &self,
-        output: Option<&Output>,
-    ) -> (String, Option<rave_domain::ports::store::ChunkRef>) {
-        let Some(output) = output else {
-            return (String::new(), None);
-        };
-        output.finish();
-        let text = output.text();
-        if text.len() <= INLINE_BYTES {
-            return (text, None);
-        }
-        let tail = inline_tail(&text);
-        match self.store.put_chunk(text.into()).await {
-            Ok(chunk) => (tail, Some(chunk)),
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "output_not_kept");
-                (tail, None)
-            }
-        }
-    }
-
-    fn count(self: &Arc<Self>, cell: &Cell, id: StepId, outcome: &Outcome) {
-        let run = cell.current();
-        let Some(step) = run.step(id) else { return };
-        let Some(operation) = run.operation(step) else {
-            return;
-        };
-        let took = step
-            .claimed_at
-            .map_or(Duration::ZERO, |claimed| between(claimed, self.clock.now()));
-        let state = word(outcome);
-        self.metrics.step_ended(operation, state, took);
-        match outcome {
-            Outcome::Succeeded { .. } => {}
-            Outcome::Failed { failure, .. } => {
-                self.metrics.intent_failed(operation, "command_failed");
-                tracing::warn!(
-                    run.id = %run.id,
-                    intent = %operation.intent,
-                    code = %failure.code,
-                    error = %failure.message,
-                    "intent_failed"
-                );
-            }
-            Outcome::Stopped { .. } => self.metrics.intent_failed(operation, "cancelled"),
-            Outcome::Unknown { .. } => self.metrics.intent_failed(operation, "unknown"),
-        }
-        self.judge_driver(&operation.driver, outcome);
-    }
-
-    /// Feeds the driver's breaker; the run that opens it alerts once and arms the way back.
-    fn judge_driver(self: &Arc<Self>, driver: &DriverName, outcome: &Outcome) {
-        let Outcome::Failed { failure, .. } = outcome else {
-            self.breakers.succeeded(driver);
-            return;
-        };
-        if failure.code != ErrorCode::DriverUnavailable {
-            self.breakers.succeeded(driver);
-            return;
-        }
-        let now = self.clock.now();
-        if self
-            .breakers
-            .failed(driver, &failure.message, now)
-            .is_some()
-        {
-            self.driver_opened(driver, &failure.message);
-        }
-    }
 }
 
 fn redactor(secrets: &BTreeMap<String, SecretString>) -> Redactor {
     Redactor::new(secrets.values().map(|secret| secret.expose_secret()))
+}
+
+/// An outcome whose texts hold no secret: a program may say one in its last words.
+fn redacted(outcome: Outcome, redactor: &Redactor) -> Outcome {
+    match outcome {
+        Outcome::Succeeded { facts } => Outcome::Succeeded {
+            facts: facts
+                .into_iter()
+                .map(|(name, value)| (name, redactor.text(&value)))
+                .collect(),
+        },
+        Outcome::Failed {
+            failure,
+            may_pass,
+            touched,
+        } => Outcome::Failed {
+            failure: Failure {
+                code: failure.code,
+                message: redactor.text(&failure.message),
+            },
+            may_pass,
+            touched,
+        },
+        Outcome::Stopped { touched } => Outcome::Stopped { touched },
+        Outcome::Unknown { why } => Outcome::Unknown {
+            why: redactor.text(&why),
+        },
+    }
 }
 
 /// Whether the world may have been touched.
@@ -296,15 +227,6 @@ fn failed(code: ErrorCode, message: String, touched: Touched) -> Outcome {
         failure: Failure { code, message },
         may_pass: false,
         touched: touched == Touched::Yes,
-    }
-}
-
-fn word(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Succeeded { .. } => "succeeded",
-        Outcome::Failed { .. } => "failed",
-        Outcome::Stopped { .. } => "cancelled",
-        Outcome::Unknown { .. } => "unknown",
     }
 }
 
@@ -325,6 +247,7 @@ impl Attempting {
             first_claimed: step.started_at.unwrap_or(self.run.created_at),
             secrets,
             sink: Arc::new(Sink {
+                redactor: self.redactor.clone(),
                 shared: Arc::clone(&self.shared),
                 run: self.run.id.clone(),
                 step: self.step,
@@ -522,16 +445,17 @@ impl Attempting {
         }
         let seconds = self.operation.timeout.as_secs_f64();
         let message = format!("it took longer than its timeout of {seconds} s and was stopped");
-        if late.is_none() && !self.driver.end_leftovers(&context.key, None).await {
-            return Outcome::Unknown {
-                why: format!("{message}, but something of it still runs"),
-            };
-        }
         self.lost(message, context).await
     }
 
     /// An effect whose outcome the driver could not give: by class, run again, look, or ask.
     async fn lost(&self, message: String, context: &EffectContext) -> Outcome {
+        // What still runs may still do it: nothing else may touch the target meanwhile.
+        if self.class != Class::Read && !self.driver.end_leftovers(&context.key, None).await {
+            return Outcome::Unknown {
+                why: format!("{message}, but something of it still runs and cannot be ended"),
+            };
+        }
         let stopping = self.stopping();
         match self.class {
             _ if stopping && self.class.reruns() => Outcome::Stopped { touched: true },
@@ -543,23 +467,25 @@ impl Attempting {
                 may_pass: true,
                 touched: true,
             },
-            Class::Probe => match self.driver.inspect(&self.operation, &context.key).await {
-                Inspection::Happened(applied) => Outcome::Succeeded {
-                    facts: applied.facts,
-                },
-                Inspection::DidNot if stopping => Outcome::Stopped { touched: false },
-                Inspection::DidNot => Outcome::Failed {
-                    failure: Failure {
-                        code: ErrorCode::StepTimeout,
-                        message,
+            Class::Probe => {
+                match inspect(self.driver.as_ref(), &self.operation, &context.key).await {
+                    Inspection::Happened(applied) => Outcome::Succeeded {
+                        facts: applied.facts,
                     },
-                    may_pass: true,
-                    touched: false,
-                },
-                Inspection::Unsure { why } => Outcome::Unknown {
-                    why: format!("{message}; {why}"),
-                },
-            },
+                    Inspection::DidNot if stopping => Outcome::Stopped { touched: false },
+                    Inspection::DidNot => Outcome::Failed {
+                        failure: Failure {
+                            code: ErrorCode::StepTimeout,
+                            message,
+                        },
+                        may_pass: true,
+                        touched: false,
+                    },
+                    Inspection::Unsure { why } => Outcome::Unknown {
+                        why: format!("{message}; {why}"),
+                    },
+                }
+            }
             Class::Once => Outcome::Unknown { why: message },
         }
     }

@@ -173,6 +173,8 @@ pub(crate) struct Shared {
     pub(crate) breakers: Breakers,
     pub(crate) refusals: Refusals,
     pub(crate) freezes: Mutex<Vec<Freeze>>,
+    /// Held from writing a freeze to knowing of it, so that disk and memory agree on the order.
+    pub(crate) freezing: tokio::sync::Mutex<()>,
     cells: Mutex<BTreeMap<RunId, Arc<Cell>>>,
     pub(crate) outbox_wake: Notify,
     /// Rings when a recorded request has its answer, for repeats that wait for it.
@@ -216,6 +218,7 @@ impl Shared {
             timers: Timers::default(),
             refusals: Refusals::default(),
             freezes: Mutex::default(),
+            freezing: tokio::sync::Mutex::new(()),
             cells: Mutex::default(),
             outbox_wake: Notify::new(),
             answered: Notify::new(),
