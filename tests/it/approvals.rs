@@ -226,7 +226,7 @@ async fn a_plan_that_changed_after_the_question_is_not_run() {
     bot.hears().await;
     assert_snapshot!(bot.transcript(), @"
     bob: /rave approve run_0001
-    rave: ⚠️ bob approved it. run_0001: rollout_media was cancelled.
+    rave: ⚠️ bob approved it. run_0001: rollout_media was cancelled. The plan is no longer the one that was approved: the release of rollout_media changed. Nothing was done; ask again.
     rave, later: #### ⚠️ run_0001: rollout_media was cancelled.
 
         1. `rollout_content`: **cancelled**
@@ -254,7 +254,7 @@ async fn a_definition_that_changed_after_the_question_voids_the_approval() {
     bot.hears().await;
     assert_snapshot!(bot.transcript(), @"
     bob: /rave approve run_0001
-    rave: ⚠️ bob approved it. run_0001: rollout_media was cancelled.
+    rave: ⚠️ bob approved it. run_0001: rollout_media was cancelled. The plan is no longer the one that was approved: the definition of rollout_content changed; stack of rollout_content changed. Nothing was done; ask again.
     rave, later: #### ⚠️ run_0001: rollout_media was cancelled.
 
         1. `rollout_content`: **cancelled**

@@ -381,7 +381,7 @@ async fn cancelling_a_running_step_stops_it_and_undoes_it() {
 
         Cancel: `/rave cancel run_0001`
     ann: /rave cancel run_0001 wrong version
-    rave: #### run_0001: rollout_web and rollout_content are running.
+    rave: #### run_0001: rollout_web and rollout_content are being stopped.
 
         1. `rollout_web`: **running**
         2. `rollout_content`: **cancelled**
