@@ -353,6 +353,43 @@ async fn schedules_are_listed_and_fired_by_hand() {
 }
 
 #[tokio::test]
+async fn a_schedule_that_is_only_to_be_shown_runs_nothing() {
+    let mut bot = World::new()
+        .schedules(
+            r#"{"schedules": [
+                {"name": "nightly", "intent": "rollout_web", "cron": "30 2 * * *"},
+                {"name": "shown", "intent": "rollout_web", "cron": "30 2 * * *", "dry_run": true}
+            ]}"#,
+        )
+        .start()
+        .await;
+    for line in [
+        "/rave schedule run nightly --dry-run",
+        "/rave schedule run shown",
+    ] {
+        let said = bot.says("root", line).await;
+        assert!(said.contains("nothing has been done"), "{line}: {said}");
+    }
+    assert!(bot.stacks().effects().is_empty());
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_freeze_on_a_later_target_holds_back_the_whole_run() {
+    let mut bot = World::new().start().await;
+    // media depends on content, so content would be claimed first.
+    bot.says("ann", "/rave rollout media").await;
+    bot.says("root", "/rave freeze stack/media").await;
+    let said = bot.says("bob", "/rave approve run_0001").await;
+    assert!(said.contains("is queued: stack/media is frozen"), "{said}");
+    assert!(bot.stacks().effects().is_empty());
+    bot.says("root", "/rave unfreeze stack/media").await;
+    bot.hears_with("run_0001").await;
+    bot.hears_with("succeeded").await;
+    bot.finish().await;
+}
+
+#[tokio::test]
 async fn runs_logs_and_status_are_shown_to_those_who_may_see_them() {
     let mut bot = World::new().start().await;
     bot.stacks()

@@ -94,6 +94,27 @@ async fn a_secret_over_the_api_is_not_kept_either() {
 }
 
 #[tokio::test]
+async fn a_secret_under_the_other_spelling_of_its_name_is_a_secret_too() {
+    let intent = INTENT
+        .replace("approval: {required: 1, from: [ops]}\n", "")
+        .replace("password", "db_password");
+    let mut bot = World::new().intent("set_password", &intent).start().await;
+    let api = bot.api().with_key("token-of-ann");
+    for intent in ["set_password", "set_pasword"] {
+        let body = serde_json::json!({"intents": [intent], "arguments": {"db-password": SECRET}, "wait": 10});
+        let answer = api.post("/api/v1/runs", &body).await;
+        clean("answer", answer.text.as_bytes());
+    }
+    assert_eq!(bot.stacks().effects().len(), 1);
+    clean("log", bot.log().as_bytes());
+    bot.delivers_all().await;
+    bot.stop().await;
+    nothing_on_disk(&bot);
+    bot.start_again().await;
+    bot.finish().await;
+}
+
+#[tokio::test]
 async fn a_secret_that_is_refused_is_not_repeated() {
     let mut bot = World::new().intent("set_password", INTENT).start().await;
     let refused = bot
