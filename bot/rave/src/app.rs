@@ -80,7 +80,12 @@ pub struct Overrides {
     pub fail_point: Option<FailPoint>,
     /// Stacks that exist only in this file, instead of Docker's.
     pub simulate: Option<PathBuf>,
+    /// Reads the configuration anew, for a reload; without it a reload keeps the one of the start.
+    pub reload: Option<LoadConfig>,
 }
+
+/// Reads the configuration from where it was read at the start.
+pub type LoadConfig = Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
 
 /// A Rave that has been put together.
 pub struct App {
@@ -119,8 +124,7 @@ impl App {
             .unwrap_or_else(|| Arc::new(|_: &'static str| ()));
         let (store, sealer) = open_store(&config, &fail_point)?;
         let (mattermost, couriers) = chats(&config)?;
-        let reload_config = config.clone();
-        let reload_actions = actions.clone();
+        let load_rules = reloader(overrides.reload, config.clone(), actions.clone());
         let engine = Engine::new(Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
             clock: Arc::clone(&clock),
@@ -130,7 +134,7 @@ impl App {
             drivers,
             couriers,
             rules: first,
-            load_rules: Box::new(move || rules::load(&reload_config, &reload_actions)),
+            load_rules,
             sealer,
             settings: config.engine.settings(),
             fail_point,
@@ -204,6 +208,35 @@ impl App {
         self.store.close().await;
         tracing::info!("stopped");
     }
+}
+
+/// What a reload does: the configuration is read anew, and its rules come into force or nothing
+/// does.
+fn reloader(load: Option<LoadConfig>, start: Config, actions: Actions) -> rave_engine::LoadRules {
+    Box::new(move || {
+        let Some(load) = &load else {
+            return rules::load(&start, &actions);
+        };
+        let config = load().map_err(|error| error.to_string())?;
+        let rules = rules::load(&config, &actions)?;
+        for key in start.restart_for(&config) {
+            tracing::warn!("{key} changed: restart Rave for it");
+        }
+        warn(&rules);
+        Ok(rules)
+    })
+}
+
+/// Makes what [`App::build`] makes of the configuration besides rules and drivers, and drops it:
+/// what `serve` would refuse is refused.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn check_parts(config: &Config) -> Result<(), StartError> {
+    crate::logging::check(&config.log.level).map_err(ConfigError::Whole)?;
+    chats(config)?;
+    server_config(config)?;
+    Ok(())
 }
 
 /// Drops what is older than the retention says, at the start and then every hour.
@@ -310,18 +343,29 @@ fn chats(config: &Config) -> Result<(Mattermost, Vec<Arc<dyn Courier>>), StartEr
     Ok((mattermost, couriers))
 }
 
-fn server(
-    config: &Config,
-    engine: &Engine,
-    actions: Actions,
-    mattermost: &Mattermost,
-) -> Result<Server, StartError> {
+fn server_config(config: &Config) -> Result<rave_server::ServerConfig, StartError> {
     let addresses = |key: &str, list: &rave_policy::OneOrMany| {
         list.0
             .join(",")
             .parse()
             .map_err(|error| ConfigError::Whole(format!("server.{key}: {error}")))
     };
+    Ok(rave_server::ServerConfig {
+        listen: config.server.listen,
+        public_url: config.server.public_url.clone(),
+        trusted_proxies: addresses("trusted_proxies", &config.server.trusted_proxies)?,
+        public_reads: config.server.public_reads,
+        ip_allowlist: addresses("ip_allowlist", &config.server.ip_allowlist)?,
+        ..rave_server::ServerConfig::default()
+    })
+}
+
+fn server(
+    config: &Config,
+    engine: &Engine,
+    actions: Actions,
+    mattermost: &Mattermost,
+) -> Result<Server, StartError> {
     Ok(Server::new(rave_server::Parts {
         engine: engine.clone(),
         authenticator: Arc::new(PolicyAuthenticator {
@@ -329,14 +373,7 @@ fn server(
         }),
         mattermost: mattermost.command(),
         actions: Arc::new(actions),
-        config: rave_server::ServerConfig {
-            listen: config.server.listen,
-            public_url: config.server.public_url.clone(),
-            trusted_proxies: addresses("trusted_proxies", &config.server.trusted_proxies)?,
-            public_reads: config.server.public_reads,
-            ip_allowlist: addresses("ip_allowlist", &config.server.ip_allowlist)?,
-            ..rave_server::ServerConfig::default()
-        },
+        config: server_config(config)?,
         rate_limit: rave_server::RateLimitConfig {
             per_minute: config.rate_limit.per_minute,
             burst: config.rate_limit.burst,
@@ -357,7 +394,13 @@ fn server(
 /// # Errors
 /// When it is taken or not ours.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| machine(format!("cannot listen on {address}"), &error))
+    TcpListener::bind(address).await.map_err(|error| {
+        let mut why = error.to_string();
+        if error.kind() == std::io::ErrorKind::AddrInUse {
+            why.push_str(
+                "; another program listens there: stop it, or name another address with --listen",
+            );
+        }
+        machine(format!("cannot listen on {address}"), &why)
+    })
 }

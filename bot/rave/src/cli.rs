@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use rave_domain::{IntentName, PersonId};
 
-use crate::app::{self, App, Overrides, StartError};
-use crate::config::Config;
+use crate::app::{self, App, Overrides};
+use crate::config::{Config, ConfigError};
 use crate::{demo, logging, rules, trail};
 
 /// ChatOps for people on call.
@@ -57,7 +57,7 @@ struct SourceArgs {
     data: Option<PathBuf>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct ServeArgs {
     #[command(flatten)]
     sources: SourceArgs,
@@ -98,7 +98,7 @@ enum AuditCommand {
 }
 
 impl SourceArgs {
-    fn load(&self) -> Result<Config, StartError> {
+    fn load(&self) -> Result<Config, ConfigError> {
         let mut config = Config::load(self.config.as_deref(), std::env::vars())?;
         let put = |place: &mut PathBuf, flag: &Option<PathBuf>| {
             if let Some(path) = flag {
@@ -108,6 +108,16 @@ impl SourceArgs {
         put(&mut config.catalog.intents, &self.intents);
         put(&mut config.catalog.schedules, &self.schedules);
         put(&mut config.store.dir, &self.data);
+        Ok(config)
+    }
+}
+
+impl ServeArgs {
+    fn load(&self) -> Result<Config, ConfigError> {
+        let mut config = self.sources.load()?;
+        if let Some(listen) = self.listen {
+            config.server.listen = listen;
+        }
         Ok(config)
     }
 }
@@ -153,14 +163,15 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
 }
 
 fn serve(args: &ServeArgs) -> Result<(), String> {
-    let mut config = args.sources.load().map_err(|error| error.to_string())?;
-    if let Some(listen) = args.listen {
-        config.server.listen = listen;
-    }
+    let config = args.load().map_err(|error| error.to_string())?;
     logging::start(&config.log.level)?;
     let overrides = Overrides {
         simulate: args.simulate.clone(),
         fail_point: fail_point(),
+        reload: Some(Box::new({
+            let args = args.clone();
+            move || args.load()
+        })),
         ..Overrides::default()
     };
     runtime()?.block_on(async move {
@@ -231,6 +242,7 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send, String> {
 
 fn check(sources: &SourceArgs) -> Result<(), String> {
     let config = sources.load().map_err(|error| error.to_string())?;
+    app::check_parts(&config).map_err(|error| error.to_string())?;
     let actions = app::configured_actions(&config).map_err(|error| error.to_string())?;
     let rules = rules::load(&config, &actions)?;
     for warning in rules.catalog.warnings().iter() {
@@ -242,12 +254,24 @@ fn check(sources: &SourceArgs) -> Result<(), String> {
     if !rules.policy.knows_anybody() {
         print("warning: no key, token or person is configured, so `rave serve` will not start");
     }
+    if rules.catalog.is_empty() {
+        let folder = config.catalog.intents.display();
+        print(&format!("warning: {folder} holds no intents"));
+    }
+    for warning in config.warnings() {
+        print(&format!("warning: {warning}"));
+    }
     print(&format!(
-        "{} intents and {} schedules are fine.",
-        rules.catalog.len(),
-        rules.catalog.schedules().len()
+        "{} and {} are fine.",
+        count(rules.catalog.len(), "intent"),
+        count(rules.catalog.schedules().len(), "schedule")
     ));
     Ok(())
+}
+
+fn count(number: usize, what: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{ending}")
 }
 
 fn explain(

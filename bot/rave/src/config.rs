@@ -92,7 +92,7 @@ impl Default for ServerConfig {
 }
 
 /// `[store]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
     /// `sqlite:` and a file relative to the data directory.
@@ -153,7 +153,7 @@ pub struct PolicyConfig {
 }
 
 /// `[rate_limit]`
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RateLimitConfig {
     /// Per person on chat and `/api/v1`.
@@ -214,7 +214,7 @@ impl TokenSection {
 }
 
 /// `[engine]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EngineConfig {
     /// Steps of one run at a time.
@@ -279,7 +279,7 @@ impl EngineConfig {
 }
 
 /// `[audit]`
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuditConfig {
     /// A file that gets every row as a line of JSON, `CHATOPS_AUDIT_LOG_FILE`.
@@ -289,7 +289,7 @@ pub struct AuditConfig {
 }
 
 /// `[retention]`
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetentionConfig {
     /// How long a request's key is remembered, so that a repeat is known.
@@ -327,7 +327,7 @@ impl RetentionConfig {
 }
 
 /// `[log]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
     /// `ERROR`, `WARNING`, `INFO`, `DEBUG`, or directives such as `rave_engine=debug`;
@@ -409,29 +409,23 @@ impl Config {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let mut table = match file {
+        let table = match file {
             None => toml::Table::new(),
             Some(path) => read_file(path)?,
         };
         let environment: BTreeMap<String, String> = environment.into_iter().collect();
-        for (variable, section, key) in SEED_VARIABLES {
-            if let Some(value) = environment.get(variable).filter(|value| !value.is_empty()) {
-                set(&mut table, &[section, key], value);
-            }
-        }
-        for (variable, value) in &environment {
-            if let Some(path) = variable.strip_prefix(PREFIX) {
-                let path = path.to_lowercase();
-                let keys: Vec<&str> = path.split("__").collect();
-                set(&mut table, &keys, value);
-            }
-        }
-        let config: Self =
-            toml::Value::Table(table)
-                .try_into()
-                .map_err(|error: toml::de::Error| ConfigError::Environment {
-                    why: error.message().to_owned(),
-                })?;
+        let config = overlaid(&table, &environment, None).map_err(|why| {
+            // The variable without which it would work, or would fail otherwise, is the culprit.
+            let culprit = environment.keys().find(|variable| {
+                place(variable).is_some()
+                    && overlaid(&table, &environment, Some(variable))
+                        .err()
+                        .as_ref()
+                        != Some(&why)
+            });
+            let why = culprit.map_or_else(|| why.clone(), |variable| format!("{variable}: {why}"));
+            ConfigError::Environment { why }
+        })?;
         config.check()?;
         Ok(config)
     }
@@ -479,6 +473,43 @@ impl Config {
             self.server.api_key_file.as_deref(),
         )
     }
+}
+
+/// Where the value of a variable goes.
+fn place(variable: &str) -> Option<Vec<String>> {
+    if let Some(path) = variable.strip_prefix(PREFIX) {
+        let path = path.to_lowercase();
+        return Some(path.split("__").map(str::to_owned).collect());
+    }
+    SEED_VARIABLES
+        .iter()
+        .find(|(name, _, _)| *name == variable)
+        .map(|(_, section, key)| vec![(*section).to_owned(), (*key).to_owned()])
+}
+
+/// The table of a file with the environment over it, or over it without one variable.
+fn overlaid(
+    table: &toml::Table,
+    environment: &BTreeMap<String, String>,
+    without: Option<&str>,
+) -> Result<Config, String> {
+    let mut table = table.clone();
+    let values = environment
+        .iter()
+        .filter(|(variable, _)| without != Some(variable.as_str()))
+        .filter_map(|(variable, value)| place(variable).map(|keys| (variable, keys, value)));
+    // The seed's variables first: Rave's own win over them. Sorting keeps the order otherwise.
+    let mut values: Vec<_> = values
+        .filter(|(variable, _, value)| variable.starts_with(PREFIX) || !value.is_empty())
+        .collect();
+    values.sort_by_key(|(variable, _, _)| variable.starts_with(PREFIX));
+    for (_, keys, value) in values {
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        set(&mut table, &keys, value);
+    }
+    toml::Value::Table(table)
+        .try_into()
+        .map_err(|error: toml::de::Error| error.message().to_owned())
 }
 
 /// Reads and checks a configuration file by itself.
@@ -536,5 +567,6 @@ fn set(table: &mut toml::Table, keys: &[&str], value: &str) {
     }
 }
 
+mod review;
 #[cfg(test)]
 mod tests;

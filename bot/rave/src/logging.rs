@@ -110,15 +110,39 @@ where
 
 /// The filter of a level name as the seed knows them, or of directives.
 fn filter(level: &str) -> Result<EnvFilter, String> {
-    let directives = match level.to_uppercase().as_str() {
-        "CRITICAL" | "ERROR" => "error".to_owned(),
-        "WARNING" | "WARN" => "warn".to_owned(),
-        "INFO" => "info".to_owned(),
-        "DEBUG" => "debug".to_owned(),
-        _ => level.to_owned(),
-    };
-    EnvFilter::try_new(&directives)
-        .map_err(|error| format!("log.level {level:?} is not a level: {error}"))
+    level
+        .split(',')
+        .map(|part| directive(part.trim()))
+        .collect::<Option<Vec<_>>>()
+        .and_then(|directives| EnvFilter::try_new(directives.join(",")).ok())
+        .ok_or_else(|| {
+            format!(
+                "log.level is `{level}`; it is ERROR, WARNING, INFO, DEBUG, or directives such as \
+                 rave_engine=debug"
+            )
+        })
+}
+
+/// A level or one directive, as the filter spells it. A bare word that is no level would silence
+/// everything but a module of that name.
+fn directive(part: &str) -> Option<&str> {
+    match part.to_uppercase().as_str() {
+        "CRITICAL" | "ERROR" => Some("error"),
+        "WARNING" | "WARN" => Some("warn"),
+        "INFO" => Some("info"),
+        "DEBUG" => Some("debug"),
+        "TRACE" => Some("trace"),
+        "OFF" => Some("off"),
+        _ => part.contains(['=', '[']).then_some(part),
+    }
+}
+
+/// Whether logging could start with a level.
+///
+/// # Errors
+/// When the level is not one.
+pub fn check(level: &str) -> Result<(), String> {
+    filter(level).map(|_| ())
 }
 
 /// Starts logging to standard error. Called once, by the binary.
@@ -132,4 +156,30 @@ pub fn start(level: &str) -> Result<(), String> {
         .event_format(JsonLines)
         .try_init()
         .map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused() {
+        for fine in [
+            "INFO",
+            "warning",
+            "rave_engine=debug",
+            "Warning, rave_engine=debug",
+        ] {
+            assert_eq!(check(fine), Ok(()), "{fine}");
+        }
+        for wrong in ["LOUD", "", "rave_engine=loud", "info,LOUD"] {
+            assert_eq!(
+                check(wrong),
+                Err(format!(
+                    "log.level is `{wrong}`; it is ERROR, WARNING, INFO, DEBUG, or directives such \
+                     as rave_engine=debug"
+                ))
+            );
+        }
+    }
 }

@@ -9,7 +9,7 @@ use rave_engine::Rules;
 use rave_policy::{KeyFileText, Keys, People, Policy, PolicyFile, PolicyInput, Tokens};
 use secrecy::SecretString;
 
-use crate::config::Config;
+use crate::config::{CatalogConfig, Config};
 
 /// The words of the CLI that intents may not take.
 const CLI_WORDS: [&str; 12] = [
@@ -35,6 +35,14 @@ pub fn load(config: &Config, actions: &Actions) -> Result<Rules, String> {
     let sources = source::read_dir(&config.catalog.intents).map_err(|faults| faults.to_string())?;
     let schedules =
         source::read_file(&config.catalog.schedules).map_err(|faults| faults.to_string())?;
+    // Without a name of its own there need not be a file; a name that leads nowhere is a mistake.
+    if schedules.is_none() && config.catalog.schedules != CatalogConfig::default().schedules {
+        return Err(format!(
+            "{}: this does not exist; `--schedules` or `[catalog] schedules` says where the \
+             schedules are",
+            config.catalog.schedules.display()
+        ));
+    }
     let settings = rave_catalog::Settings {
         approved_label: config.catalog.approved_label.clone(),
         reserved_words: CLI_WORDS.iter().map(|word| (*word).to_owned()).collect(),

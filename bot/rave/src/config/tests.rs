@@ -58,3 +58,51 @@ fn secrets_do_not_show_in_debug_output() {
     .unwrap();
     assert!(!format!("{config:?}").contains("SENTINEL"));
 }
+
+#[test]
+fn the_variable_that_does_not_fit_is_named() {
+    let environment = [
+        ("RAVE__SERVER__LISTEN", "127.0.0.1:9"),
+        ("RAVE__RATE_LIMIT__BURST", "many"),
+        ("LOG_LEVEL", "INFO"),
+    ];
+    let error = load("", &environment).unwrap_err().to_string();
+    assert!(error.contains(": RAVE__RATE_LIMIT__BURST: "), "{error}");
+    let error = load("", &[("ENABLE_SCHEDULER", "perhaps")]).unwrap_err();
+    assert!(error.to_string().contains("ENABLE_SCHEDULER: "), "{error}");
+}
+
+#[test]
+fn a_reload_says_what_it_leaves_out() {
+    let start = load("", &[]).unwrap();
+    let people = load("[people.ann]\nroles = [\"ops\"]\n", &[]).unwrap();
+    assert!(start.restart_for(&people).is_empty());
+    let moved = load(
+        "[server]\nlisten = \"127.0.0.1:1\"\n[mattermost]\nslash_token = [\"x\"]\n",
+        &[("RAVE__ENGINE__MAX_PARALLEL", "9")],
+    )
+    .unwrap();
+    assert_eq!(
+        start.restart_for(&moved),
+        ["server.listen", "engine", "mattermost"]
+    );
+}
+
+#[test]
+fn what_is_most_likely_a_slip_is_warned_of() {
+    assert!(load("", &[]).unwrap().warnings().is_empty());
+    let config = load(
+        "[audit]\nmirror_file = \"/nowhere/at/all/audit.log\"\nanchor_file = \"anchors\"\n\
+         [people.ann]\naccounts = { mattermost = \"u1\" }\n",
+        &[],
+    )
+    .unwrap();
+    assert_eq!(
+        config.warnings(),
+        [
+            "audit.mirror_file: the folder /nowhere/at/all does not exist",
+            "people have Mattermost accounts, but no [mattermost] slash_token is configured, so \
+             Mattermost cannot be used"
+        ]
+    );
+}

@@ -1,0 +1,105 @@
+//! Configurations looked at as a whole: what a reload leaves out, what is most likely a slip.
+
+use std::path::Path;
+
+use rave_domain::Surface;
+use rave_policy::PersonConfig;
+use secrecy::ExposeSecret;
+
+use super::Config;
+
+impl Config {
+    /// The keys that differ in another configuration and that a reload does not take over.
+    #[must_use]
+    pub fn restart_for(&self, new: &Self) -> Vec<&'static str> {
+        let (server, other) = (&self.server, &new.server);
+        let changed = [
+            ("server.listen", server.listen != other.listen),
+            ("server.public_url", server.public_url != other.public_url),
+            (
+                "server.trusted_proxies",
+                server.trusted_proxies != other.trusted_proxies,
+            ),
+            (
+                "server.public_reads",
+                server.public_reads != other.public_reads,
+            ),
+            (
+                "server.ip_allowlist",
+                server.ip_allowlist != other.ip_allowlist,
+            ),
+            (
+                "server.shutdown_grace",
+                server.shutdown_grace != other.shutdown_grace,
+            ),
+            ("store", self.store != new.store),
+            (
+                "catalog.enable_scheduler",
+                self.catalog.enable_scheduler != new.catalog.enable_scheduler,
+            ),
+            ("rate_limit", self.rate_limit != new.rate_limit),
+            ("engine", self.engine != new.engine),
+            ("audit", self.audit != new.audit),
+            ("retention", self.retention != new.retention),
+            ("log", self.log != new.log),
+            ("mattermost", mattermost(self) != mattermost(new)),
+            ("discord", discord(self) != discord(new)),
+            ("compose", self.compose != new.compose),
+        ];
+        changed
+            .into_iter()
+            .filter_map(|(key, differs)| differs.then_some(key))
+            .collect()
+    }
+
+    /// What works and is most likely not meant, for `rave check`.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let files = [
+            ("audit.mirror_file", &self.audit.mirror_file),
+            ("audit.anchor_file", &self.audit.anchor_file),
+        ];
+        for (key, file) in files {
+            let folder = file.as_deref().and_then(Path::parent);
+            let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+            if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+                let folder = folder.display();
+                warnings.push(format!("{key}: the folder {folder} does not exist"));
+            }
+        }
+        let linked = |person: &PersonConfig| person.accounts.contains_key(&Surface::Mattermost);
+        if self.people.values().any(linked)
+            && self.mattermost.slash_token.is_empty()
+            && self.mattermost.slash_token_file.is_none()
+        {
+            warnings.push(
+                "people have Mattermost accounts, but no [mattermost] slash_token is configured, \
+                 so Mattermost cannot be used"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+}
+
+/// What there is to compare of `[mattermost]`.
+fn mattermost(config: &Config) -> (Option<&str>, Vec<&str>, Option<&Path>) {
+    let section = &config.mattermost;
+    let tokens = section.slash_token.iter();
+    (
+        section.url.as_deref(),
+        tokens.map(ExposeSecret::expose_secret).collect(),
+        section.slash_token_file.as_deref(),
+    )
+}
+
+/// What there is to compare of `[discord]`.
+fn discord(config: &Config) -> (Option<&str>, Option<&Path>) {
+    let section = &config.discord;
+    let webhook = section.audit_webhook.as_ref();
+    (
+        webhook.map(ExposeSecret::expose_secret),
+        section.audit_webhook_file.as_deref(),
+    )
+}
