@@ -153,7 +153,10 @@ fn unknown<'a>(
 /// The error for a name that is not a parameter.
 pub(crate) fn no_such<'a>(name: &str, params: impl Iterator<Item = &'a Param>) -> ArgumentError {
     let names: BTreeSet<&str> = params.map(|param| param.name.as_str()).collect();
-    let near = suggest::did_you_mean(name, names.iter().copied());
+    let near = match suggest::did_you_mean(name, names.iter().copied()) {
+        near if near.is_empty() => like_an_option(name),
+        near => near,
+    };
     let names: Vec<&str> = names.into_iter().collect();
     let hint = match near {
         near if !near.is_empty() => near,
@@ -165,6 +168,23 @@ pub(crate) fn no_such<'a>(name: &str, params: impl Iterator<Item = &'a Param>) -
         param: name.to_owned(),
         message: format!("there is no parameter {}", cut(name)),
         hint: Some(hint),
+    }
+}
+
+/// The options of every run.
+const OPTIONS: [&str; 5] = [
+    "dry-run",
+    "parallel",
+    "stop-on-failure",
+    "rollback-on-failure",
+    "unwind",
+];
+
+/// The question whether an option of the run was meant, or nothing.
+fn like_an_option(name: &str) -> String {
+    match suggest::nearest(&name.replace('_', "-"), OPTIONS, 1).first() {
+        Some(option) => format!("did you mean `--{option}`?"),
+        None => String::new(),
     }
 }
 

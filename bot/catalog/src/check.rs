@@ -73,7 +73,7 @@ pub(crate) fn dependencies(loaded: &Intents, known: &Names, found: &mut Vec<Diag
                     *at,
                     Code::UnknownIntent,
                     message,
-                    near(name, known, &mut budget),
+                    near(name, &intent.name, known, &mut budget),
                 );
             }
         }
@@ -81,12 +81,14 @@ pub(crate) fn dependencies(loaded: &Intents, known: &Names, found: &mut Vec<Diag
     }
 }
 
-fn near(name: &IntentName, known: &Names, budget: &mut usize) -> String {
+/// Names like one that leads nowhere, but not of the intent that uses it.
+fn near(name: &IntentName, user: &IntentName, known: &Names, budget: &mut usize) -> String {
     if *budget == 0 {
         return String::new();
     }
     *budget -= 1;
-    suggest::did_you_mean(name.as_str(), known.iter().map(IntentName::as_str))
+    let others = known.iter().filter(|known| *known != user);
+    suggest::did_you_mean(name.as_str(), others.map(IntentName::as_str))
 }
 
 pub(crate) fn undos(loaded: &Intents, known: &Names, found: &mut Vec<Diagnostic>) {
@@ -102,7 +104,7 @@ pub(crate) fn undos(loaded: &Intents, known: &Names, found: &mut Vec<Diagnostic>
                 places.undo,
                 Code::UnknownIntent,
                 message,
-                near(name, known, &mut budget),
+                near(name, &intent.name, known, &mut budget),
             );
         }
         if let Some(Loaded { intent: undo, .. }) = loaded.get(name) {

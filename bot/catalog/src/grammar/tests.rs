@@ -237,6 +237,8 @@ fn wrong_arguments_are_named() {
     insta::assert_snapshot!(refusal("scale ai web 3 4"), @"invalid_argument: `4` is one word too many; write scale <stack> <service> [replicas]");
     insta::assert_snapshot!(refusal("scale ai web --replica 3"), @"invalid_argument: there is no parameter `replica`; did you mean `replicas`?");
     insta::assert_snapshot!(refusal("scale ai web x=1 stak=2"), @"invalid_argument: there is no parameter `x` (there are `replicas`, `service` and `stack`); there is no parameter `stak` (did you mean `stack`?)");
+    insta::assert_snapshot!(refusal("scale ai web --dryrun"), @"invalid_argument: there is no parameter `dryrun`; did you mean `--dry-run`?");
+    insta::assert_snapshot!(refusal("scale ai web paralel=true"), @"invalid_argument: there is no parameter `paralel`; did you mean `--parallel`?");
     insta::assert_snapshot!(refusal("scale ai web --replicas"), @"invalid_argument: `--replicas` needs a value; write --replicas=value");
     insta::assert_snapshot!(refusal("scale ai web -f"), @"invalid_argument: there is no option `-f`; options here are written --name");
     insta::assert_snapshot!(refusal("scale ai web --unwind=all"), @"invalid_argument: `unwind` is run or step; write --unwind=run");
