@@ -143,6 +143,7 @@ impl Server {
                     ..refusal
                 });
                 ApiError::new(ErrorCode::Unauthorized, "Unauthorized")
+                    .hint("send the key as X-API-Key, or a token as Authorization: Bearer")
             }
             Turned::Address => {
                 self.engine().count_auth_failure("ip_blocked");

@@ -88,7 +88,7 @@ impl Fields {
             None => {
                 let list = known.join(", ");
                 self.faults
-                    .push(format!("there is no field {name:?} (there are {list})"));
+                    .push(format!("there is no field {name:?} (known: {list})"));
             }
         }
     }
@@ -338,7 +338,7 @@ mod tests {
         "the body is not JSON: it ends too early (line 1, column 1)"
         "the body is not JSON (line 1, column 4)"
         "there is no field \"dryrun\"" / "did you mean `dry_run`?"
-        "there is no field \"secret\" (there are name, dry_run, wait, arguments, intents)"
+        "there is no field \"secret\" (known: name, dry_run, wait, arguments, intents)"
         "dry_run is there twice"
         "name is missing"
         "name is missing"

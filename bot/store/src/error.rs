@@ -135,7 +135,7 @@ pub(crate) fn plain(error: &rusqlite::Error) -> String {
         ),
         (
             ErrorCode::CannotOpen,
-            "the database file cannot be opened; is the data directory still there?",
+            "the database file cannot be opened; is the data directory still there, and may this user write to it?",
         ),
         (
             ErrorCode::DatabaseBusy,
