@@ -74,13 +74,14 @@ impl Hands<'_> {
         Ok(!repairs.is_empty())
     }
 
-    /// As [`repair`](Self::repair), looking only where it can be needed.
+    /// Waits for what an interrupted effect had begun to stop, which Compose would take for running
+    /// and leave alone, and then [repairs](Self::repair) where it can be needed.
     ///
     /// # Errors
     /// As for the looks and the commands.
     pub(crate) async fn repair_stack(&self, file: &Path) -> Result<(), DriverError> {
+        let containers = settle(self.docker, self.look, file).await?;
         if self.docker.compose(self.look).await?.generation == Generation::Two {
-            let containers = snapshot::containers(self.docker, self.look, file).await?;
             self.repair(&containers).await?;
         }
         Ok(())
@@ -157,7 +158,12 @@ pub(crate) async fn settle(
         let told = look.at(&docker.docker(words)).await?.text();
         let wait = running
             .iter()
-            .filter(|it| is_dying(&told, &it.id))
+            .filter(|it| match last_of(&told, &it.id) {
+                Some(Last::Told) => true,
+                // It ended after the list was made, so the list is out of date.
+                Some(Last::Ended) => !it.restarts(),
+                Some(Last::Started) | None => false,
+            })
             .map(|it| it.stop_grace().unwrap_or(DEFAULT_GRACE) + MARGIN)
             .max();
         match wait {
@@ -167,9 +173,17 @@ pub(crate) async fn settle(
     }
 }
 
-/// Whether the last that happened to a container is that somebody told it to end.
-fn is_dying(events: &str, id: &str) -> bool {
-    let mut dying = false;
+/// What happened last to a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    /// Somebody told it to end.
+    Told,
+    Ended,
+    Started,
+}
+
+fn last_of(events: &str, id: &str) -> Option<Last> {
+    let mut last = None;
     for line in events.lines() {
         let Ok(event) = serde_json::from_str::<Event>(line) else {
             continue;
@@ -178,13 +192,14 @@ fn is_dying(events: &str, id: &str) -> bool {
             continue;
         }
         let signal = event.actor.attributes.get("signal");
-        if event.action != "kill" {
-            dying = false;
-        } else if !signal.is_some_and(|signal| HARMLESS.contains(&signal.as_str())) {
-            dying = true;
+        match event.action.as_str() {
+            "kill" if signal.is_some_and(|it| HARMLESS.contains(&it.as_str())) => {}
+            "kill" => last = Some(Last::Told),
+            "die" => last = Some(Last::Ended),
+            _ => last = Some(Last::Started),
         }
     }
-    dying
+    last
 }
 
 #[cfg(test)]
@@ -234,15 +249,16 @@ mod tests {
             serde_json::json!({"Action": status, "Actor": actor}).to_string()
         };
         let told = |events: &[String]| events.join("\n");
-        assert!(is_dying(&told(&[event("a", "kill", "15")]), "a"));
-        assert!(!is_dying(&told(&[event("b", "kill", "15")]), "a"));
-        assert!(!is_dying(&told(&[event("a", "kill", "1")]), "a"));
-        for end in ["die", "start"] {
-            assert!(!is_dying(
-                &told(&[event("a", "kill", "15"), event("a", end, "")]),
-                "a"
-            ));
+        let kill = || event("a", "kill", "15");
+        assert_eq!(last_of(&told(&[kill()]), "a"), Some(Last::Told));
+        assert_eq!(last_of(&told(&[kill()]), "b"), None);
+        assert_eq!(last_of(&event("a", "kill", "1"), "a"), None);
+        let reread = told(&[kill(), event("a", "kill", "1")]);
+        assert_eq!(last_of(&reread, "a"), Some(Last::Told));
+        for (end, last) in [("die", Last::Ended), ("start", Last::Started)] {
+            let events = told(&[kill(), event("a", end, "")]);
+            assert_eq!(last_of(&events, "a"), Some(last));
         }
-        assert!(!is_dying("not json", "a"));
+        assert_eq!(last_of("not json", "a"), None);
     }
 }

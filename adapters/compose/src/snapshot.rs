@@ -281,6 +281,11 @@ impl Container {
         Some(u64::try_from(seconds).map_or(Duration::MAX / 2, Duration::from_secs))
     }
 
+    /// Whether the engine is about to start it again after it ended by itself.
+    pub(crate) fn restarts(&self) -> bool {
+        self.state.status == "restarting"
+    }
+
     /// A container that restarts over and over is one that somebody wants to run.
     pub(crate) fn runs(&self) -> bool {
         matches!(

@@ -232,7 +232,7 @@ async fn leftovers_are_ended_by_their_key_when_no_group_was_recorded() {
     let mut child = spawn(&sh("setsid sleep 60 & exec sleep 60"), Some(&key)).unwrap();
     let pid = i32::try_from(child.id().unwrap()).unwrap();
     // The environment is the parent's until the program has been replaced.
-    wait_for("the marker", || Hunt::new(&key, None).wants(pid)).await;
+    wait_for("the marker", || Hunt::new(&key, None).wants(pid).unwrap()).await;
     assert!(processes.end_leftovers(&key, None).await);
     assert!(!alive(pid));
     assert!(alive(i32::try_from(other.id().unwrap()).unwrap()));

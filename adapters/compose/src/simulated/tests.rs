@@ -22,7 +22,7 @@ async fn images_move_with_each_rollout_and_a_rerun_finds_the_same() {
     let driver = open(&directory);
     let (first, sink) = context("first");
     driver.apply(&rollout(), &first).await.unwrap();
-    assert_eq!(releases(&driver).await, [2, 2]);
+    assert_eq!(releases(&driver).await, [2, 2, 2]);
     assert!(
         sink.out()
             .contains(" Container stack-ai-ollama-1  Started\n"),
@@ -30,12 +30,12 @@ async fn images_move_with_each_rollout_and_a_rerun_finds_the_same() {
         sink.out()
     );
     driver.apply(&rollout(), &first).await.unwrap();
-    assert_eq!(releases(&driver).await, [2, 2]);
+    assert_eq!(releases(&driver).await, [2, 2, 2]);
     driver
         .apply(&rollout(), &context("second").0)
         .await
         .unwrap();
-    assert_eq!(releases(&driver).await, [3, 3]);
+    assert_eq!(releases(&driver).await, [3, 3, 3]);
 }
 
 #[tokio::test]
@@ -66,11 +66,11 @@ async fn a_rollout_told_to_fail_fails_once_and_its_undo_restores() {
     let error = driver.apply(&rollout(), &context).await.unwrap_err();
     assert!(error.to_string().ends_with("port is already allocated"));
     assert!(sink.err().contains("port is already allocated"));
-    assert_eq!(releases(&driver).await, [2, 1]);
+    assert_eq!(releases(&driver).await, [2, 1, 1]);
     driver.undo(&rollout(), &before, &context).await.unwrap();
-    assert_eq!(releases(&driver).await, [1, 1]);
+    assert_eq!(releases(&driver).await, [1, 1, 1]);
     driver.apply(&rollout(), &context).await.unwrap();
-    assert_eq!(releases(&driver).await, [2, 2]);
+    assert_eq!(releases(&driver).await, [2, 2, 2]);
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn a_slow_rollout_can_be_stopped_half_way() {
         driver.cancel(&context.key).await;
     });
     assert!(matches!(outcome, Err(DriverError::OutcomeUnknown { .. })));
-    assert_eq!(releases(&driver).await, [1, 1]);
+    assert_eq!(releases(&driver).await, [1, 1, 1]);
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn plans_read_as_those_of_real_stacks() {
         preview.commands[0].join(" "),
         "docker compose -f /opt/stacks/stack-ai/docker-compose.yml pull"
     );
-    assert_eq!(preview.touches.len(), 2);
+    assert_eq!(preview.touches.len(), 3);
     assert!(
         !directory.path().join("stacks.json").exists(),
         "a plan wrote something"

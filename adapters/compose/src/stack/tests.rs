@@ -269,7 +269,11 @@ async fn the_old_form_of_compose_is_found_and_the_plan_says_so() {
     program(
         directory.path(),
         "docker-compose",
-        "[ \"$1\" = version ] && echo 'docker-compose version 1.29.2, build x' || echo \"old $*\"",
+        "case \"$*\" in
+            version) echo 'docker-compose version 1.29.2, build x';;
+            *'ps -a -q') ;;
+            *) echo \"old $*\";;
+        esac",
     );
     let config = ComposeConfig {
         docker: program(directory.path(), "docker", "exit 1"),
@@ -293,6 +297,81 @@ async fn the_old_form_of_compose_is_found_and_the_plan_says_so() {
     let file = directory.path().join("media/docker-compose.yml");
     let expected = format!("old -f {0} pull\nold -f {0} up -d\n", file.display());
     assert_eq!(sink.out(), expected);
+}
+
+#[tokio::test]
+async fn a_rollout_waits_for_what_is_still_being_stopped() {
+    let container = |status: &str| {
+        json!([{"Id": "c1", "Name": "/c1", "Image": "sha256:a", "State": {"Status": status},
+            "Config": {"Image": "app", "Labels": {}}}])
+    };
+    let (running, exited) = (container("running"), container("exited"));
+    let kill = json!({"Action": "kill", "Actor": {"ID": "c1", "Attributes": {"signal": "15"}}});
+    for version in [
+        "docker-compose version 1.29.2, build x",
+        "Docker Compose version v2.26.1",
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        write_stack(directory.path());
+        let ended = directory.path().join("ended");
+        let ended = ended.display();
+        // The container ends after the first look at what happened to it.
+        let docker = format!(
+            "case \"$*\" in
+                'compose version') echo '{version}';;
+                *'ps -a -q') echo c1;;
+                'container inspect c1') [ -e {ended} ] && echo '{exited}' || echo '{running}';;
+                'events '*) echo '{kill}'; touch {ended};;
+                'image inspect '*) echo '[]';;
+                *' pull'|*' up -d') [ -e {ended} ] && echo \"$*\" || echo too early;;
+                *) exit 1;;
+            esac"
+        );
+        let driver = driver(directory.path(), &docker);
+        let (context, sink) = context("dying");
+        let rollout = operation("rollout", &json!({"stack": "media"}));
+        driver.apply(&rollout, &context).await.unwrap();
+        let file = directory.path().join("media/docker-compose.yml");
+        let call = format!("compose -f {}", file.display());
+        let expected = format!("{call} pull\n{call} up -d\n");
+        assert_eq!(sink.out(), expected, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn an_undo_sees_what_ended_while_it_looked() {
+    let directory = tempfile::tempdir().unwrap();
+    write_stack(directory.path());
+    let container = |status: &str| {
+        json!([{"Id": "c1", "Name": "/c1", "Image": "sha256:a", "State": {"Status": status},
+            "Config": {"Image": "app", "Labels": {"com.docker.compose.service": "web"}}}])
+    };
+    let (running, exited) = (container("running"), container("exited"));
+    let event = |action: &str| {
+        let attributes = json!({"signal": "15"});
+        json!({"Action": action, "Actor": {"ID": "c1", "Attributes": attributes}})
+    };
+    let (kill, die) = (event("kill"), event("die"));
+    let ended = directory.path().join("ended");
+    let ended = ended.display();
+    // Both the signal and the end come between the list and the look at what happened.
+    let docker = format!(
+        "case \"$*\" in
+            'compose version') echo 'docker-compose version 1.29.2, build x';;
+            *'ps -a -q') echo c1;;
+            'container inspect c1') [ -e {ended} ] && echo '{exited}' || echo '{running}';;
+            'events '*) printf '%s\\n' '{kill}' '{die}'; touch {ended};;
+            'image inspect '*) echo '[{{\"Id\": \"sha256:a\"}}]';;
+            *' up -d '*) echo up; rm {ended};;
+            *) exit 1;;
+        esac"
+    );
+    let driver = driver(directory.path(), &docker);
+    let (context, sink) = context("raced");
+    let rollout = operation("rollout", &json!({"stack": "media"}));
+    let before = driver.prepare(&rollout, &context).await.unwrap().unwrap();
+    driver.undo(&rollout, &before, &context).await.unwrap();
+    assert_eq!(sink.out(), "up\n");
 }
 
 #[tokio::test]
