@@ -10,4 +10,4 @@ test:
 	@tests/run
 
 bench:
-	@cargo bench -p rave-tests
+	@cargo bench -p rave-tests --bench budgets

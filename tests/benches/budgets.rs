@@ -208,6 +208,7 @@ fn path(dir: &tempfile::TempDir, name: &str) -> String {
 fn write_intents(dir: &std::path::Path) {
     let intents = dir.join("intents");
     std::fs::create_dir_all(&intents).unwrap();
+    std::fs::write(dir.join("none.json"), "{\"schedules\": []}").unwrap();
     for n in 1..=STEPS {
         std::fs::write(
             intents.join(format!("step{n}.yaml")),

@@ -66,6 +66,7 @@ impl Rave {
              pass_env = [\"RAVE_WITNESS\", \"RAVE_WITNESS_MS\"]\n"
         );
         std::fs::write(dir.path().join("rave.toml"), config).unwrap();
+        std::fs::write(dir.path().join("none.json"), "{\"schedules\": []}").unwrap();
         Self {
             dir,
             effect_ms,

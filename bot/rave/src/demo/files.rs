@@ -66,6 +66,7 @@ impl Files {
             let file = format!("intents/rollout_{stack}.yaml");
             self.write(&file, &intent(stack, description, needs))?;
         }
+        self.write("schedules.json", "{\"schedules\": []}\n")?;
         self.write("rave.toml", &self.configuration(mattermost))
     }
 
