@@ -1,6 +1,7 @@
 //! Commands that read, that set Rave itself, and that are misspelt.
 
 use insta::assert_snapshot;
+use rave_domain::audit::AuditResult;
 use rave_tests::{Failing, World};
 
 #[tokio::test]
@@ -349,6 +350,24 @@ async fn schedules_are_listed_and_fired_by_hand() {
 
         Show log: `/rave logs run_0002`
     ");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_reload_asked_for_on_the_machine_is_on_record_also_when_it_is_refused() {
+    let mut bot = World::new().start().await;
+    bot.expects_error("reload_refused");
+    bot.engine().reload().await.unwrap();
+    bot.write_intent("broken", "action: no_such_action\n");
+    assert!(bot.engine().reload().await.is_err());
+    let rows = bot.audit().await;
+    let mut results: Vec<AuditResult> = rows
+        .iter()
+        .filter(|row| row.entry.event == "catalog.reloaded")
+        .map(|row| row.entry.result)
+        .collect();
+    results.sort_unstable();
+    assert_eq!(results, [AuditResult::Ok, AuditResult::Refused]);
     bot.finish().await;
 }
 

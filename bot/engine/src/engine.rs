@@ -308,7 +308,17 @@ impl Engine {
     /// # Errors
     /// All mistakes of the new files; the old rules stay in force.
     pub async fn reload(&self) -> Result<usize, UserError> {
-        let rules = self.shared.load_rules().await?;
+        let loaded = self.shared.load_rules().await;
+        let at = self.shared.clock.now();
+        let row = records::reloaded(at, loaded.as_ref());
+        // Somebody on the machine asked; that it happened is on record even when it was refused.
+        if let Err(error) = self.shared.store.commit(vec![Write::Audit(row)]).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "reload_not_recorded"
+            );
+        }
+        let rules = loaded?;
         let count = rules.catalog.len();
         self.shared.set_rules(rules);
         tracing::info!(intents = count, "reloaded");

@@ -1,7 +1,9 @@
 //! What is written beside an event, in its transaction: audit rows, alerts and messages.
 
+use rave_domain::UserError;
 use rave_domain::audit::{AuditEntry, AuditResult, Category, Severity};
 use rave_domain::ids::StepId;
+use rave_domain::people::Surface;
 use rave_domain::ports::courier::{Alert, Parcel};
 use rave_domain::ports::store::OutboxRow;
 use rave_domain::request::Decision;
@@ -10,6 +12,7 @@ use rave_domain::time::{Timestamp, between};
 use serde_json::json;
 
 use crate::replies;
+use crate::shared::Rules;
 
 /// Characters of error output in an alert, as the seed promises.
 const ALERT_OUTPUT: usize = 500;
@@ -203,6 +206,37 @@ fn reported(run: &Run, id: StepId, at: Timestamp, outcome: &Outcome) -> AuditEnt
         .and_then(|step| step.claimed_at)
         .map(|claimed| millis(between(claimed, at)));
     row
+}
+
+/// The audit row of a reload that somebody on the machine asked for.
+pub(crate) fn reloaded(at: Timestamp, loaded: Result<&Rules, &UserError>) -> AuditEntry {
+    let (result, severity, details) = match loaded {
+        Ok(rules) => (
+            AuditResult::Ok,
+            Severity::Info,
+            json!({"digest": rules.catalog.digest(), "policy": rules.policy.hash()}),
+        ),
+        Err(error) => (
+            AuditResult::Refused,
+            Severity::Warning,
+            json!({"code": error.code, "reason": error.message}),
+        ),
+    };
+    AuditEntry {
+        at,
+        event: "catalog.reloaded".to_owned(),
+        category: Category::Administration,
+        severity,
+        result,
+        person: None,
+        account: None,
+        surface: Some(Surface::Cli),
+        address: None,
+        target: "catalog".to_owned(),
+        correlation: String::new(),
+        duration_ms: None,
+        details,
+    }
 }
 
 /// The audit row of a run's end.
