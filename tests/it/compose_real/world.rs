@@ -15,7 +15,7 @@ use rave_domain::{
     ActionName, Attempt, DriverName, EffectKey, Epoch, IntentName, RunId, StepId, Target,
 };
 
-/// Generous, because several helpers share the machine; nothing waits that long when it works.
+/// Generous, because machines are shared; nothing waits that long when it works.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What `tests/services/up` wrote, as the environment of children and drivers.
