@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use rave_domain::audit::Severity;
 use rave_domain::ids::{LockKey, PersonId, RunId, StepId};
-use rave_domain::people::PersonKind;
 use rave_domain::ports::store::{Freeze, LockRow, Write};
 use rave_domain::request::{Change, Decision, RunRequest, Verdict};
 use rave_domain::run::{DecisionRefused, Event, Origin, Run};
 use rave_domain::{ErrorCode, UserError};
-use rave_policy::{Action, Builtin, RunVerb, Subject};
+use rave_policy::{Action, Builtin, RunVerb, Subject, owners};
 use serde_json::json;
 
 use crate::api::{Changed, RunSnapshot};
@@ -110,10 +109,7 @@ impl Shared {
             origin: Origin {
                 request: accepted.row.request.clone(),
                 person: person.id.clone(),
-                owners: match &person.kind {
-                    PersonKind::Human => std::collections::BTreeSet::new(),
-                    PersonKind::Robot { owners } => owners.clone(),
-                },
+                owners: owners(person),
                 account: accepted.row.account.clone(),
                 surface: accepted.row.account.surface,
                 address: accepted.caller.address,

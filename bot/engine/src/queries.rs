@@ -11,7 +11,7 @@ use rave_domain::reply::{Block, Reply, Tone};
 use rave_domain::request::{Query, RunRequest};
 use rave_domain::run::{Run, Step};
 use rave_domain::{ErrorCode, UserError};
-use rave_policy::{Action, Builtin, Leave, RunVerb, Subject};
+use rave_policy::{Action, Builtin, Leave, RunVerb, Subject, owners};
 
 use crate::api::{Caller, DryRun, Refusal, RunSnapshot};
 use crate::journal::store_error;
@@ -148,10 +148,7 @@ impl Shared {
             self.metrics.requested(&step.operation, DryRunLabel::DryRun);
         }
         let person = subject.person();
-        let owners = match &person.kind {
-            rave_domain::people::PersonKind::Human => std::collections::BTreeSet::new(),
-            rave_domain::people::PersonKind::Robot { owners } => owners.clone(),
-        };
+        let owners = owners(person);
         let approvers = decidables(&plan, &person.id, &owners)
             .iter()
             .map(|need| {

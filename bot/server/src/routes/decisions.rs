@@ -24,19 +24,7 @@ pub(crate) async fn approve(
     Path(run): Path<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (sent, run) = receive(&server, request, &run).await?;
-    let reason = reason(&sent.body)?;
-    let decision = Decision::Approve;
-    change(
-        &server,
-        &sent,
-        Change::Decide {
-            run,
-            decision,
-            reason,
-        },
-    )
-    .await
+    decide(&server, request, &run, Decision::Approve).await
 }
 
 /// `{reason}`, or no body.
@@ -45,11 +33,19 @@ pub(crate) async fn deny(
     Path(run): Path<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (sent, run) = receive(&server, request, &run).await?;
+    decide(&server, request, &run, Decision::Deny).await
+}
+
+async fn decide(
+    server: &Server,
+    request: Request,
+    run: &str,
+    decision: Decision,
+) -> Result<Response, ApiError> {
+    let (sent, run) = receive(server, request, run).await?;
     let reason = reason(&sent.body)?;
-    let decision = Decision::Deny;
     change(
-        &server,
+        server,
         &sent,
         Change::Decide {
             run,
