@@ -351,8 +351,6 @@ fn server_config(config: &Config) -> Result<rave_server::ServerConfig, StartErro
             .map_err(|error| ConfigError::Whole(format!("server.{key}: {error}")))
     };
     Ok(rave_server::ServerConfig {
-        listen: config.server.listen,
-        public_url: config.server.public_url.clone(),
         trusted_proxies: addresses("trusted_proxies", &config.server.trusted_proxies)?,
         public_reads: config.server.public_reads,
         ip_allowlist: addresses("ip_allowlist", &config.server.ip_allowlist)?,

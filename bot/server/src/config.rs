@@ -1,16 +1,10 @@
 //! What the binary configures. The sections of `rave.toml` and their keys are its business.
 
-use std::net::{Ipv4Addr, SocketAddr};
-
 use crate::address::AddressList;
 
 /// How the server behaves; the section `[server]`.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// Where to listen.
-    pub listen: SocketAddr,
-    /// Where people reach it, for links.
-    pub public_url: Option<String>,
     /// Proxies whose `X-Forwarded-For` counts.
     pub trusted_proxies: AddressList,
     /// Whether `/status`, `/metrics`, `/intents` and `/validate` need no key, as in the seed.
@@ -29,8 +23,6 @@ pub struct ServerConfig {
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
-            public_url: None,
             trusted_proxies: AddressList::default(),
             public_reads: true,
             ip_allowlist: AddressList::default(),
