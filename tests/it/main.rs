@@ -13,7 +13,6 @@ mod bad_input;
 mod commands;
 #[cfg(feature = "real")]
 mod compose_real;
-mod crash;
 mod data_files;
 mod delivery;
 mod demo;

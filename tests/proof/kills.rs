@@ -4,10 +4,9 @@
 //! the world. Whatever the place: nothing that was acknowledged is lost, what must not be repeated
 //! is not repeated, and the audit chain is whole.
 
-mod process;
-
-use process::{Ended, Rave};
 use serde_json::{Value, json};
+
+use crate::process::{self, Ended, Rave};
 
 /// Places in the binary, each with how often it is passed before the kill.
 const PLACES: [(&str, u32); 10] = [

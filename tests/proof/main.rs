@@ -1,0 +1,12 @@
+//! The real binary as a process of its own: killed, cut off from power, left without disk or time.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail the test"
+)]
+
+mod kills;
+mod process;
