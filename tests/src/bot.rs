@@ -490,7 +490,7 @@ impl Bot {
         let declared = self.stays_open.clone();
         let open = wait_for("the end of all runs", || async {
             let runs = self.store().open_runs().await.unwrap();
-            let open: BTreeSet<String> = runs.keys().map(ToString::to_string).collect();
+            let open: BTreeSet<String> = runs.iter().map(ToString::to_string).collect();
             if open.is_subset(&declared) {
                 Ok(open)
             } else {

@@ -71,13 +71,6 @@ pub struct RunSnapshot {
     pub hold: Option<String>,
 }
 
-impl RunSnapshot {
-    /// Whether it waits for something that may come at any moment.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.queue_position.is_some() || self.hold.is_some()
-    }
-}
-
 /// A plan that nothing follows from.
 #[derive(Debug, Clone)]
 pub struct DryRun {

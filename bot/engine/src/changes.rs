@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rave_domain::audit::Severity;
 use rave_domain::ids::{LockKey, PersonId, RunId, StepId};
-use rave_domain::ports::store::{Freeze, LockRow, Write};
+use rave_domain::ports::store::{Freeze, LockRow, StoreError, Write};
 use rave_domain::request::{Change, Decision, RunRequest, Verdict};
 use rave_domain::run::{DecisionRefused, Event, Origin, Run};
 use rave_domain::{ErrorCode, UserError};
@@ -12,12 +12,13 @@ use rave_policy::{Action, Builtin, RunVerb, Subject, owners};
 use serde_json::json;
 
 use crate::api::{Changed, RunSnapshot};
+use crate::cells::Cell;
 use crate::intake::{Accepted, Recorded, done};
 use crate::journal::{Opening, store_error};
 use crate::judge::{decidables, run_action, subject};
 use crate::metrics::DryRunLabel;
 use crate::replies;
-use crate::shared::{Cell, Shared, lock};
+use crate::shared::{Shared, lock};
 
 /// How a schedule is fired by hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -282,7 +283,12 @@ impl Shared {
             .hint("`/rave locks` lists the held ones")
         };
         let holder = self.locks.holder(key).ok_or_else(free)?;
-        let cell = self.cell(&holder);
+        // A holder that cannot be read back is set aside by this.
+        let cell = match self.cell(&holder).await {
+            Ok(cell) => cell,
+            Err(StoreError::Corrupt { .. }) => None,
+            Err(error) => return Err(store_error(&error)),
+        };
         if cell.is_none() && !lock(&self.unreadable).contains(&holder) {
             return Err(free());
         }
@@ -394,10 +400,7 @@ impl Shared {
             .await?;
         lock(&self.freezes).retain(|freeze| freeze.scope != scope);
         drop(order);
-        // Every run, because one may be about to find itself held by what has just ended.
-        for cell in self.cells() {
-            self.nudge(&cell.id);
-        }
+        self.nudge_all(self.cells.held());
         Ok(Changed::Done { reply, data })
     }
 
@@ -504,8 +507,10 @@ impl Shared {
         subject: &Subject,
         id: &RunId,
     ) -> Result<Arc<Cell>, UserError> {
+        // First, so that a parked run is read once.
+        let cell = self.cell(id).await.map_err(|error| store_error(&error))?;
         let snapshot = self.readable_run(&accepted.rules, subject, id).await?;
-        self.cell(id).ok_or_else(|| {
+        cell.ok_or_else(|| {
             UserError::new(
                 ErrorCode::WrongState,
                 format!("{id} has ended: it {}", ended_phrase(&snapshot)),

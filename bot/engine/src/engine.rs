@@ -12,13 +12,14 @@ use rave_domain::ports::store::{AuditFilter, Page, Paged, RunFilter, RunRow, Sto
 use rave_domain::ports::surface::VerifiedEvent;
 use rave_domain::reply::Reply;
 use rave_domain::request::RunRequest;
-use rave_domain::run::Event;
+use rave_domain::run::{Event, Timer};
 use rave_domain::{ErrorCode, IntentName, Timestamp, UserError};
 use rave_policy::{Builtin, Leave};
 
 use crate::api::{
     Caller, Changed, DryRun, LockStatus, PartHealth, Refusal, RunSnapshot, Submission,
 };
+use crate::cells::Places;
 use crate::journal::{TurnError, is_settled, store_error};
 use crate::judge::subject;
 use crate::records;
@@ -146,7 +147,8 @@ impl Engine {
     ) -> Result<RunSnapshot, UserError> {
         let published_by = tokio::time::Instant::now() + PUBLISHED_WITHIN;
         let cell = loop {
-            if let Some(cell) = self.shared.cell(run) {
+            let cell = self.shared.cell(run).await;
+            if let Some(cell) = cell.map_err(|error| store_error(&error))? {
                 break cell;
             }
             let found = self.shared.find_run(run).await?;
@@ -334,7 +336,7 @@ impl Engine {
             .await
             .map(|counts| counts.waiting)
             .unwrap_or_default();
-        self.shared.metrics.text(self.shared.open_count(), waiting)
+        self.shared.metrics.text(self.shared.cells.count(), waiting)
     }
 
     /// Counts a failed authentication.
@@ -346,21 +348,13 @@ impl Engine {
 impl Shared {
     /// Fires deadlines until told to stop.
     async fn run_timers(self: Arc<Self>) {
+        let places = Places::default();
         loop {
             let now = self.clock.now();
             for (id, timer) in self.timers.take_due(now) {
-                let Some(cell) = self.cell(&id) else { continue };
-                let event = Event::Expired { at: now, timer };
-                match self.drive(&cell, |_| Ok(vec![event]), Vec::new()).await {
-                    Ok(_) => {}
-                    // Somebody was faster: decided, claimed, cancelled.
-                    Err(TurnError::Illegal(_) | TurnError::Refused(_)) => {}
-                    Err(TurnError::Store(error)) => {
-                        tracing::error!(run.id = %id, error = &error as &dyn std::error::Error, "deadline_not_written");
-                        self.pause(Duration::from_secs(1)).await;
-                        self.timers.arm_again(&cell.current());
-                    }
-                }
+                let shared = Arc::clone(&self);
+                let expire = async move { shared.expire(&id, timer, now).await };
+                places.take(&self.tasks, expire).await;
             }
             if self.stopping.is_cancelled() {
                 return;
@@ -368,6 +362,21 @@ impl Shared {
             tokio::select! {
                 () = self.timers.sleep(self.clock.now()) => {}
                 () = self.stopping.cancelled() => return,
+            }
+        }
+    }
+
+    /// Settles a deadline that has passed.
+    async fn expire(self: &Arc<Self>, run: &RunId, timer: Timer, at: Timestamp) {
+        let event = Event::Expired { at, timer };
+        match self.drive_open(run, |_| Ok(vec![event])).await {
+            Ok(()) => {}
+            // Somebody was faster: decided, claimed, cancelled.
+            Err(TurnError::Illegal(_) | TurnError::Refused(_)) => {}
+            Err(TurnError::Store(error)) => {
+                tracing::error!(run.id = %run, error = &error as &dyn std::error::Error, "deadline_not_written");
+                self.pause(Duration::from_secs(1)).await;
+                self.timers.arm_again(run);
             }
         }
     }
@@ -427,9 +436,7 @@ impl Shared {
         }
         tracing::info!(driver = %name, "driver_closed");
         self.metrics.driver_open(name.as_str(), 0);
-        for run in self.breakers.close(&name) {
-            self.nudge(&run);
-        }
+        self.nudge_all(self.breakers.close(&name));
     }
 
     /// How the parts are.

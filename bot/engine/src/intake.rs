@@ -143,7 +143,7 @@ impl Shared {
 
     /// Posts an answer that nobody waits for any more.
     pub(crate) async fn answer_late(
-        &self,
+        self: &Arc<Self>,
         reply_to: Option<ReplyTo>,
         request: &RequestId,
         outcome: &Result<Changed, UserError>,

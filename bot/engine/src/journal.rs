@@ -18,10 +18,11 @@ use rave_domain::{ErrorCode, UserError};
 
 use rave_policy::Authorized;
 
+use crate::cells::{Cell, Places};
 use crate::judge::AskedPlan;
 use crate::locks::{Asked, Queued};
 use crate::records;
-use crate::shared::{Cell, Shared};
+use crate::shared::Shared;
 
 /// Pause before a plan that could not be computed again is tried once more.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -60,11 +61,16 @@ pub(crate) fn store_error(error: &StoreError) -> UserError {
         StoreError::Conflict { .. } => {
             UserError::new(ErrorCode::WrongState, "the run has just moved on").hint("look again")
         }
-        StoreError::Unavailable { .. } | StoreError::Corrupt { .. } => UserError::new(
+        StoreError::Unavailable { .. } => UserError::new(
             ErrorCode::StoreUnavailable,
             "Rave cannot write to its store, so nothing was changed",
         )
         .hint("look at the disk of Rave's data directory, then try again"),
+        StoreError::Corrupt { .. } => UserError::new(
+            ErrorCode::Internal,
+            "what is stored about this cannot be read back",
+        )
+        .hint("Rave's log says what is wrong with it; `/rave status` lists the runs concerned"),
     }
 }
 
@@ -159,24 +165,57 @@ impl Shared {
         Ok(cell)
     }
 
-    /// Looks again at a run: something it waits for may have come. A store that fails is asked
-    /// again later, because nothing else would.
+    /// Takes one turn of a run; nothing when it has ended.
+    pub(crate) async fn drive_open(
+        self: &Arc<Self>,
+        run: &RunId,
+        make: impl FnOnce(&Run) -> Result<Vec<Event>, UserError> + Send,
+    ) -> Result<(), TurnError> {
+        if let Some(cell) = self.cell(run).await? {
+            self.drive(&cell, make, Vec::new()).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks again at a run: something it waits for may have come.
     pub(crate) fn nudge(self: &Arc<Self>, run: &RunId) {
-        let Some(cell) = self.cell(run) else {
-            return;
-        };
+        let shared = Arc::clone(self);
+        let run = run.clone();
+        self.tasks
+            .spawn(async move { shared.look_again(&run).await });
+    }
+
+    /// Looks again at many runs.
+    pub(crate) fn nudge_all(self: &Arc<Self>, runs: impl IntoIterator<Item = RunId>) {
+        let runs: Vec<RunId> = runs.into_iter().collect();
         let shared = Arc::clone(self);
         self.tasks.spawn(async move {
-            loop {
-                match shared.drive(&cell, |_| Ok(Vec::new()), Vec::new()).await {
-                    Err(TurnError::Store(error)) if !shared.stopping.is_cancelled() => {
-                        tracing::error!(run.id = %cell.id, error = &error as &dyn std::error::Error, "turn_failed");
-                        tokio::time::sleep(Duration::from_secs(1)).await;
-                    }
-                    Ok(_) | Err(_) => return,
+            let places = Places::default();
+            for run in runs {
+                if shared.stopping.is_cancelled() {
+                    return;
                 }
+                let again = Arc::clone(&shared);
+                let look = async move { again.look_again(&run).await };
+                places.take(&shared.tasks, look).await;
             }
         });
+    }
+
+    /// Looks again at a run. A store that fails is asked again later, because nothing else would.
+    async fn look_again(self: &Arc<Self>, run: &RunId) {
+        loop {
+            match self.drive_open(run, |_| Ok(Vec::new())).await {
+                Err(TurnError::Store(error)) if !self.stopping.is_cancelled() => {
+                    tracing::error!(run.id = %run, error = &error as &dyn std::error::Error, "turn_failed");
+                    if matches!(error, StoreError::Corrupt { .. }) {
+                        return;
+                    }
+                    self.pause(Duration::from_secs(1)).await;
+                }
+                Ok(()) | Err(_) => return,
+            }
+        }
     }
 
     /// Looks again at a run after a pause: something outside must pass first.
@@ -430,22 +469,23 @@ impl Shared {
         let run = Arc::new(turn.run);
         let ended = run.status.is_terminal();
         if before.is_none() && !ended {
-            self.open_cell(Arc::clone(cell));
+            self.cells.open(cell);
         }
-        cell.set_hold(turn.hold);
+        let held = turn.hold.is_some();
+        self.cells.turned(&run, turn.hold);
         cell.publish(Arc::clone(&run));
         self.timers.arm(&run);
         for (step, attempt) in turn.claimed {
             self.execute(Arc::clone(cell), step, attempt);
         }
         if ended {
-            self.close_cell(&run.id);
+            self.cells.close(&run.id);
             self.metrics.run_ended(run.status.as_str());
             for waiting in self.locks.release(&run.id) {
                 self.nudge(&waiting);
             }
         }
-        if before.is_none() && !ended && self.snapshot(cell).is_waiting() {
+        if before.is_none() && !ended && (held || self.locks.is_queued(&run.id)) {
             // What it waits for may have come before anybody could find it.
             self.nudge(&run.id);
         }

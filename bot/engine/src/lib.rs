@@ -11,6 +11,7 @@
 
 pub mod api;
 mod breaker;
+mod cells;
 mod changes;
 mod engine;
 mod facts;

@@ -78,19 +78,27 @@ impl Locks {
     /// Returns the runs whose turn it is now.
     pub(crate) fn take_back(&self, run: &RunId, queued: Queued) -> Vec<RunId> {
         self.with(|table| {
-            table.release(run);
+            let freed = table.release(run);
             if queued.known {
                 table.enqueue(run, queued.keys, Some(queued.ticket));
             }
-            table.ready()
+            table.ready_on(&freed)
         })
     }
 
     /// Gives a run's locks back and returns the runs whose turn it is now.
     pub(crate) fn release(&self, run: &RunId) -> Vec<RunId> {
         self.with(|table| {
-            table.release(run);
-            table.ready()
+            let freed = table.release(run);
+            table.ready_on(&freed)
+        })
+    }
+
+    /// Takes a run out of the queue and returns the runs whose turn it is now.
+    pub(crate) fn leave_queue(&self, run: &RunId) -> Vec<RunId> {
+        self.with(|table| {
+            let left = table.leave_queue(run);
+            table.ready_on(&left)
         })
     }
 
@@ -117,6 +125,10 @@ impl Locks {
 
     pub(crate) fn holder(&self, key: &LockKey) -> Option<RunId> {
         self.with(|table| table.holder(key).cloned())
+    }
+
+    pub(crate) fn is_queued(&self, run: &RunId) -> bool {
+        self.with(|table| table.ticket(run).is_some())
     }
 
     pub(crate) fn position(&self, run: &RunId) -> Option<usize> {

@@ -14,12 +14,13 @@ use rave_domain::{ErrorCode, UserError};
 use rave_policy::{Action, Builtin, Leave, RunVerb, Subject, owners};
 
 use crate::api::{Caller, DryRun, Refusal, RunSnapshot};
+use crate::cells::Cell;
 use crate::journal::store_error;
 use crate::judge::{decidables, subject};
 use crate::metrics::DryRunLabel;
 use crate::output::INLINE_BYTES;
 use crate::replies;
-use crate::shared::{Cell, Rules, Shared};
+use crate::shared::{Rules, Shared};
 
 /// Runs and audit rows in one chat message.
 const LISTED: u32 = 15;
@@ -167,34 +168,21 @@ impl Shared {
     }
 
     /// A run as it stands, open or ended.
-    pub(crate) async fn find_run(&self, id: &RunId) -> Result<RunSnapshot, UserError> {
-        if let Some(cell) = self.cell(id) {
+    pub(crate) async fn find_run(self: &Arc<Self>, id: &RunId) -> Result<RunSnapshot, UserError> {
+        if let Some(cell) = self.cells.live(id) {
             return Ok(self.snapshot(&cell));
         }
-        let unknown = || {
+        let read = self.read_run(id).await;
+        let run = read.map_err(|error| store_error(&error))?.ok_or_else(|| {
             UserError::new(ErrorCode::UnknownRun, format!("there is no run {id}"))
                 .hint("`/rave runs` lists the recent ones")
-        };
-        let events = self
-            .store
-            .events(id)
-            .await
-            .map_err(|error| store_error(&error))?
-            .ok_or_else(unknown)?;
-        let run = Run::replay(events).map_err(|illegal| {
-            tracing::error!(run.id = %id, error = &illegal as &dyn std::error::Error, "journal_unreadable");
-            UserError::internal()
         })?;
-        Ok(RunSnapshot {
-            run: Arc::new(run),
-            queue_position: None,
-            hold: None,
-        })
+        Ok(self.snapshot_of(Arc::new(run)))
     }
 
     /// A run for somebody who may read it; others hear that there is none.
     pub(crate) async fn readable_run(
-        &self,
+        self: &Arc<Self>,
         rules: &Rules,
         subject: &Subject,
         id: &RunId,
@@ -213,16 +201,20 @@ impl Shared {
     }
 
     pub(crate) fn snapshot(&self, cell: &Cell) -> RunSnapshot {
+        self.snapshot_of(cell.current())
+    }
+
+    fn snapshot_of(&self, run: Arc<Run>) -> RunSnapshot {
         RunSnapshot {
-            run: cell.current(),
-            queue_position: self.locks.position(&cell.id),
-            hold: cell.hold(),
+            queue_position: self.locks.position(&run.id),
+            hold: self.cells.hold(&run.id),
+            run,
         }
     }
 
     /// A step's whole output: live, from its chunk file, or from its event.
     pub(crate) async fn step_output(&self, run: &Run, step: &Step) -> Result<String, UserError> {
-        if let Some(live) = self.cell(&run.id).and_then(|cell| cell.live(step.id)) {
+        if let Some(live) = self.cells.live(&run.id).and_then(|cell| cell.live(step.id)) {
             let mut text = live.text();
             if let Some((percent, phrase)) = live.last_progress() {
                 text.push_str(&format!("\n[{percent} %] {phrase}"));
@@ -277,7 +269,12 @@ impl Shared {
         Ok(Reply::default().with(Block::List(lines)))
     }
 
-    async fn logs(&self, rules: &Rules, subject: &Subject, id: &RunId) -> Result<Reply, UserError> {
+    async fn logs(
+        self: &Arc<Self>,
+        rules: &Rules,
+        subject: &Subject,
+        id: &RunId,
+    ) -> Result<Reply, UserError> {
         let run = self.readable_run(rules, subject, id).await?.run;
         let mut reply = Reply::default().about(id.clone());
         let mut any = false;
@@ -386,7 +383,7 @@ impl Shared {
             })
             .collect();
         let fields = vec![
-            ("Open runs".to_owned(), self.open_count().to_string()),
+            ("Open runs".to_owned(), self.cells.count().to_string()),
             ("Intents".to_owned(), self.rules().catalog.len().to_string()),
         ];
         if faults.is_empty() {

@@ -11,15 +11,17 @@ use rave_domain::people::{Person, PersonKind};
 use rave_domain::plan::{Class, Operation};
 use rave_domain::ports::driver::{Driver, Inspection};
 use rave_domain::ports::store::{InboxRow, LedgerRow, StoreError, Write};
-use rave_domain::run::{Event, Outcome, Resolution, Run, Step};
+use rave_domain::run::{Command, Event, Outcome, Resolution, Run, Step};
 
 use rave_domain::time::between;
 use rave_domain::{ErrorCode, UserError};
+use tokio::task::JoinSet;
 
 use crate::api::Caller;
+use crate::cells::{Cell, unreadable};
 use crate::intake::Accepted;
 use crate::journal::TurnError;
-use crate::shared::{Cell, Shared, lock};
+use crate::shared::{Shared, lock};
 
 /// How old a recorded request may be and still be taken up after a restart. Nobody expects
 /// yesterday's rollout to start because a disk has room again.
@@ -41,52 +43,46 @@ pub struct Recovery {
     pub unreadable: usize,
 }
 
+/// How many runs are read back side by side; more than processors, because reading and replaying
+/// take turns.
+const READERS: usize = 8;
+
+/// What a start finds among the open runs.
+#[derive(Default)]
+struct Found {
+    runs: usize,
+    /// Runs with steps that were under way.
+    active: Vec<(Arc<Cell>, Vec<StepId>)>,
+    /// Runs that can go on, as far as they themselves know.
+    due: Vec<RunId>,
+    unreadable: Vec<RunId>,
+}
+
 impl Shared {
     /// Rebuilds everything from the store. Runs before anything is served; the settling of steps
     /// goes on in tasks.
     pub(crate) async fn recover(self: &Arc<Self>) -> Result<Recovery, StoreError> {
         *lock(&self.freezes) = self.store.freezes().await?;
-        self.locks.restore(self.store.locks().await?, Vec::new());
         let waits = self.store.lock_waits().await?;
-        let mut found = Recovery::default();
-        let mut cells = Vec::new();
-        for (id, events) in self.store.open_runs().await? {
-            match Run::replay(events) {
-                Ok(run) => {
-                    let cell = Arc::new(Cell::new(Arc::new(run)));
-                    self.timers.arm(&cell.current());
-                    self.open_cell(Arc::clone(&cell));
-                    cells.push(cell);
-                }
-                Err(illegal) => {
-                    found.unreadable += 1;
-                    lock(&self.unreadable).push(id.clone());
-                    tracing::error!(run.id = %id, error = &illegal as &dyn std::error::Error, "journal_unreadable");
-                }
-            }
-        }
+        self.locks.restore(self.store.locks().await?, waits);
+        let found = self.read_back(self.store.open_runs().await?).await?;
         // A run that cannot be read back never takes its turn, so it must not stand in line.
-        let unreadable = lock(&self.unreadable).clone();
-        let waits = waits
-            .into_iter()
-            .filter(|wait| !unreadable.contains(&wait.run));
-        self.locks.restore(Vec::new(), waits.collect());
-        found.runs = cells.len();
-        for cell in cells {
-            let run = cell.current();
-            let active = run.steps.iter().filter(|step| step.status.is_active());
-            let active: Vec<StepId> = active.map(|step| step.id).collect();
-            found.steps += active.len();
-            if active.is_empty() {
-                self.nudge(&cell.id);
-            } else {
-                let shared = Arc::clone(self);
-                self.tasks
-                    .spawn(async move { shared.settle_run(cell, active).await });
-            }
+        for run in &found.unreadable {
+            self.locks.leave_queue(run);
         }
         let unanswered = self.store.unanswered().await?;
-        found.requests = unanswered.len();
+        let recovery = Recovery {
+            runs: found.runs,
+            steps: found.active.iter().map(|(_, steps)| steps.len()).sum(),
+            requests: unanswered.len(),
+            unreadable: found.unreadable.len(),
+        };
+        for (cell, active) in found.active {
+            let shared = Arc::clone(self);
+            self.tasks
+                .spawn(async move { shared.settle_run(cell, active).await });
+        }
+        self.nudge_all(found.due.into_iter().chain(self.locks.ready()));
         // In the order they came: a freeze before the run that it was meant to hold.
         let shared = Arc::clone(self);
         self.tasks.spawn(async move {
@@ -94,7 +90,74 @@ impl Shared {
                 shared.process_again(row).await;
             }
         });
+        Ok(recovery)
+    }
+
+    /// Reads all open runs back and parks those that wait. However many they are, only those that
+    /// were under way are kept in memory.
+    async fn read_back(self: &Arc<Self>, runs: Vec<RunId>) -> Result<Found, StoreError> {
+        let mut readers = JoinSet::new();
+        let share = runs.len().div_ceil(READERS).max(1);
+        for share in runs.chunks(share) {
+            let (shared, share) = (Arc::clone(self), share.to_vec());
+            readers.spawn(async move { shared.read_share(share).await });
+        }
+        let mut all = Found::default();
+        while let Some(read) = readers.join_next().await {
+            let found = read.map_err(|panicked| unreadable(&panicked))??;
+            all.runs += found.runs;
+            all.active.extend(found.active);
+            all.due.extend(found.due);
+            all.unreadable.extend(found.unreadable);
+        }
+        Ok(all)
+    }
+
+    async fn read_share(self: Arc<Self>, share: Vec<RunId>) -> Result<Found, StoreError> {
+        let mut found = Found::default();
+        for id in share {
+            match self.read_run(&id).await {
+                Ok(Some(run)) => self.take_up(run, &mut found),
+                Ok(None) => self.set_aside_into(id, &unreadable(&"it has no events"), &mut found),
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    self.set_aside_into(id, &error, &mut found);
+                }
+                Err(error) => return Err(error),
+            }
+        }
         Ok(found)
+    }
+
+    fn take_up(&self, run: Run, found: &mut Found) {
+        found.runs += 1;
+        self.timers.arm(&run);
+        let active = run.steps.iter().filter(|step| step.status.is_active());
+        let active: Vec<StepId> = active.map(|step| step.id).collect();
+        if active.is_empty() {
+            self.cells.park(&run);
+            if self.is_due(&run) {
+                found.due.push(run.id);
+            }
+        } else {
+            let cell = Arc::new(Cell::new(Arc::new(run)));
+            self.cells.open(&cell);
+            found.active.push((cell, active));
+        }
+    }
+
+    /// Whether a run that was read back can go on, or must find out why not. One that stands in
+    /// line is told when it is its turn.
+    fn is_due(&self, run: &Run) -> bool {
+        match run.commands().as_slice() {
+            [] => false,
+            [Command::AcquireLocks(_)] => !self.locks.is_queued(&run.id),
+            _ => true,
+        }
+    }
+
+    fn set_aside_into(&self, id: RunId, error: &StoreError, found: &mut Found) {
+        self.set_aside(&id, error);
+        found.unreadable.push(id);
     }
 
     async fn settle_run(self: Arc<Self>, cell: Arc<Cell>, active: Vec<StepId>) {

@@ -10,9 +10,10 @@ use rave_domain::ports::store::{ChunkRef, Write};
 use rave_domain::run::{Event, Outcome};
 use rave_domain::time::between;
 
+use crate::cells::Cell;
 use crate::journal::TurnError;
 use crate::output::{INLINE_BYTES, Output, inline_tail};
-use crate::shared::{Cell, Shared};
+use crate::shared::Shared;
 
 /// Pause before a result that could not be written is written again.
 const WRITE_AGAIN: Duration = Duration::from_millis(500);

@@ -20,9 +20,10 @@ use rave_domain::run::{Command, Event, Failure, Outcome, Run, Step};
 use rave_domain::value::Value;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::cells::Cell;
 use crate::output::Output;
 use crate::recovery::inspect;
-use crate::shared::{Cell, Shared};
+use crate::shared::Shared;
 
 /// Pause before a driver is told again to stop an effect that still runs.
 const CANCEL_AGAIN: Duration = Duration::from_millis(500);

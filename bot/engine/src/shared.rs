@@ -1,26 +1,25 @@
-//! What all parts of the engine share, and the runs that are open.
+//! What all parts of the engine share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use rave_catalog::Catalog;
-use rave_domain::ids::{DriverName, RunId, StepId};
+use rave_domain::ids::{DriverName, RunId};
 use rave_domain::plan::Operation;
 use rave_domain::ports::courier::Courier;
 use rave_domain::ports::driver::Driver;
 use rave_domain::ports::store::{Freeze, Store};
-use rave_domain::run::Run;
 use rave_domain::{Clock, ErrorCode, IdGen, UserError};
 use rave_policy::Policy;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::breaker::{BreakerSettings, Breakers};
+use crate::cells::Cells;
 use crate::locks::Locks;
 use crate::metrics::Metrics;
-use crate::output::Output;
 use crate::refusals::Refusals;
 use crate::seal::Sealer;
 use crate::timers::Timers;
@@ -97,60 +96,6 @@ pub struct Parts {
     pub fail_point: FailPoint,
 }
 
-/// An open run.
-pub(crate) struct Cell {
-    pub(crate) id: RunId,
-    /// Held from reading the state to publishing the next one.
-    pub(crate) gate: tokio::sync::Mutex<()>,
-    state: watch::Sender<Arc<Run>>,
-    hold: Mutex<Option<String>>,
-    live: Mutex<BTreeMap<StepId, Arc<Output>>>,
-}
-
-impl Cell {
-    pub(crate) fn new(run: Arc<Run>) -> Self {
-        Self {
-            id: run.id.clone(),
-            gate: tokio::sync::Mutex::new(()),
-            state: watch::Sender::new(run),
-            hold: Mutex::new(None),
-            live: Mutex::default(),
-        }
-    }
-
-    pub(crate) fn current(&self) -> Arc<Run> {
-        self.state.borrow().clone()
-    }
-
-    pub(crate) fn watch(&self) -> watch::Receiver<Arc<Run>> {
-        self.state.subscribe()
-    }
-
-    pub(crate) fn publish(&self, run: Arc<Run>) {
-        self.state.send_replace(run);
-    }
-
-    pub(crate) fn hold(&self) -> Option<String> {
-        lock(&self.hold).clone()
-    }
-
-    pub(crate) fn set_hold(&self, why: Option<String>) {
-        *lock(&self.hold) = why;
-    }
-
-    pub(crate) fn live(&self, step: StepId) -> Option<Arc<Output>> {
-        lock(&self.live).get(&step).cloned()
-    }
-
-    pub(crate) fn set_live(&self, step: StepId, output: Arc<Output>) {
-        lock(&self.live).insert(step, output);
-    }
-
-    pub(crate) fn drop_live(&self, step: StepId) {
-        lock(&self.live).remove(&step);
-    }
-}
-
 /// A mutex whose holder panicked still guards usable data here: every update is one assignment.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -175,7 +120,7 @@ pub(crate) struct Shared {
     pub(crate) freezes: Mutex<Vec<Freeze>>,
     /// Held from writing a freeze to knowing of it, so that disk and memory agree on the order.
     pub(crate) freezing: tokio::sync::Mutex<()>,
-    cells: Mutex<BTreeMap<RunId, Arc<Cell>>>,
+    pub(crate) cells: Cells,
     pub(crate) outbox_wake: Notify,
     /// Rings when a recorded request has its answer, for repeats that wait for it.
     pub(crate) answered: Notify,
@@ -185,7 +130,7 @@ pub(crate) struct Shared {
     /// Cancelled last: the store is about to close.
     pub(crate) ended: CancellationToken,
     /// Runs whose journal could not be read back; their locks stay held.
-    pub(crate) unreadable: Mutex<Vec<RunId>>,
+    pub(crate) unreadable: Mutex<BTreeSet<RunId>>,
     pub(crate) fail_point: FailPoint,
 }
 
@@ -219,7 +164,7 @@ impl Shared {
             refusals: Refusals::default(),
             freezes: Mutex::default(),
             freezing: tokio::sync::Mutex::new(()),
-            cells: Mutex::default(),
+            cells: Cells::default(),
             outbox_wake: Notify::new(),
             answered: Notify::new(),
             tasks: TaskTracker::new(),
@@ -263,25 +208,5 @@ impl Shared {
             )
             .hint("look at the configuration's driver sections")
         })
-    }
-
-    pub(crate) fn cell(&self, run: &RunId) -> Option<Arc<Cell>> {
-        lock(&self.cells).get(run).cloned()
-    }
-
-    pub(crate) fn cells(&self) -> Vec<Arc<Cell>> {
-        lock(&self.cells).values().cloned().collect()
-    }
-
-    pub(crate) fn open_cell(&self, cell: Arc<Cell>) {
-        lock(&self.cells).insert(cell.id.clone(), cell);
-    }
-
-    pub(crate) fn close_cell(&self, run: &RunId) {
-        lock(&self.cells).remove(run);
-    }
-
-    pub(crate) fn open_count(&self) -> usize {
-        lock(&self.cells).len()
     }
 }

@@ -52,10 +52,23 @@ impl Timers {
         }
     }
 
+    /// Forgets a run's deadlines.
+    pub(crate) fn disarm(&self, run: &RunId) {
+        self.with(|armed| {
+            for (at, timer) in armed.by_run.remove(run).unwrap_or_default() {
+                armed.by_time.remove(&(at, run.clone(), timer));
+            }
+        });
+    }
+
     /// Arms a run's deadlines again after one that was taken could not be settled.
-    pub(crate) fn arm_again(&self, run: &Run) {
-        self.with(|armed| armed.by_run.remove(&run.id));
-        self.arm(run);
+    pub(crate) fn arm_again(&self, run: &RunId) {
+        self.with(|armed| {
+            for (at, timer) in armed.by_run.get(run).into_iter().flatten() {
+                armed.by_time.insert((*at, run.clone(), *timer));
+            }
+        });
+        self.wake.notify_one();
     }
 
     /// Takes the deadlines that have passed. They stay armed in their runs until an event settles

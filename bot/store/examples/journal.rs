@@ -76,7 +76,11 @@ async fn recovery(dir: &Path) -> Result<(), Box<dyn Error>> {
     let begun = Instant::now();
     let store = Sqlite::open(Options::new(dir.path()))?;
     let opened = begun.elapsed();
-    let runs = store.open_runs().await?.len();
+    let runs = store.open_runs().await?;
+    for run in &runs {
+        store.events(run).await?;
+    }
+    let runs = runs.len();
     println!(
         "{runs} open runs: opened after {opened:?}, read after {:?}",
         begun.elapsed()

@@ -8,11 +8,11 @@ use rave_domain::ports::store::{
     Page, Paged, RunFilter, RunRow, StoreError,
 };
 use rave_domain::run::Event;
-use rave_domain::{Account, Attempt, EffectKey, Epoch, InvalidId, RunId, StepId, Timestamp};
+use rave_domain::{Account, Attempt, EffectKey, Epoch, RunId, StepId, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
-use crate::error::{io_unavailable, unavailable};
+use crate::error::unavailable;
 use crate::rows::{Fields, all, first, from_json, number, plain_json, severity, text};
 
 const INBOX: &str = "surface, scope, id, request, received_at, account_on, account_id, person, \
@@ -64,27 +64,6 @@ fn inbox_row(fields: &Fields<'_, '_>) -> Result<InboxRow, StoreError> {
     })
 }
 
-/// A run's events as they stand in their rows, in order.
-struct RawJournal {
-    run: String,
-    payloads: Vec<String>,
-}
-
-impl RawJournal {
-    fn decode(&self) -> Result<(RunId, Vec<Event>), StoreError> {
-        let run = self
-            .run
-            .parse()
-            .map_err(|error: InvalidId| corrupt(error.to_string()))?;
-        let events: Result<_, _> = self
-            .payloads
-            .iter()
-            .map(|payload| from_json("events", payload))
-            .collect();
-        Ok((run, events?))
-    }
-}
-
 fn corrupt(why: String) -> StoreError {
     StoreError::Corrupt {
         table: "events",
@@ -92,97 +71,42 @@ fn corrupt(why: String) -> StoreError {
     }
 }
 
-/// Reads journals from rows in the order of run and number.
-fn raw_journals(
-    connection: &Connection,
-    sql: &str,
-    run: Option<&RunId>,
-) -> Result<Vec<RawJournal>, StoreError> {
-    let mut statement = connection
-        .prepare_cached(sql)
-        .map_err(|error| unavailable(&error))?;
-    let mut rows = statement
-        .query(params_from_iter(run.map(RunId::as_str)))
-        .map_err(|error| unavailable(&error))?;
-    let mut found: Vec<RawJournal> = Vec::new();
-    while let Some(row) = rows.next().map_err(|error| unavailable(&error))? {
-        let fields = |error: rusqlite::Error| corrupt(error.to_string());
-        let id: String = row.get(0).map_err(fields)?;
-        let seq: i64 = row.get(1).map_err(fields)?;
-        let payload = row.get(2).map_err(fields)?;
-        if found.last().is_none_or(|last| last.run != id) {
-            found.push(RawJournal {
-                run: id,
-                payloads: Vec::new(),
-            });
-        }
-        let Some(journal) = found.last_mut() else {
-            continue;
-        };
-        // A journal with a hole must not be replayed: the run would go on from a wrong state.
-        let expected = journal.payloads.len() + 1;
-        if usize::try_from(seq) != Ok(expected) {
-            return Err(corrupt(format!(
-                "run {} has no event {expected}",
-                journal.run
-            )));
-        }
-        journal.payloads.push(payload);
-    }
-    Ok(found)
-}
-
-/// Below this many journals a thread costs more than it saves.
-const WORTH_A_THREAD: usize = 256;
-
-/// Decodes journals on all processors: at a start with thousands of open runs this is most of the
-/// time until Rave is ready.
-fn decode_all(raw: &[RawJournal]) -> Result<BTreeMap<RunId, Vec<Event>>, StoreError> {
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let share = raw.len().div_ceil(threads).max(WORTH_A_THREAD);
-    let decode = |part: &[RawJournal]| -> Result<Vec<_>, StoreError> {
-        part.iter().map(RawJournal::decode).collect()
-    };
-    let parts = std::thread::scope(|scope| {
-        let (first, rest) = raw.split_at(share.min(raw.len()));
-        let others: std::io::Result<Vec<_>> = rest
-            .chunks(share)
-            .map(|part| std::thread::Builder::new().spawn_scoped(scope, move || decode(part)))
-            .collect();
-        let others = others.map_err(|error| io_unavailable("no thread to read with", &error))?;
-        let mut parts = vec![decode(first)?];
-        for other in others {
-            let part = other.join();
-            parts.push(part.map_err(|_| corrupt("a journal cannot be decoded".to_owned()))??);
-        }
-        Ok(parts)
-    })?;
-    Ok(parts.into_iter().flatten().collect())
-}
-
-pub(crate) fn open_runs(
-    connection: &Connection,
-) -> Result<BTreeMap<RunId, Vec<Event>>, StoreError> {
-    let raw = raw_journals(
+pub(crate) fn open_runs(connection: &Connection) -> Result<Vec<RunId>, StoreError> {
+    all(
         connection,
-        "SELECT events.run_id, events.seq, events.payload \
-         FROM runs INDEXED BY runs_open CROSS JOIN events ON events.run_id = runs.id \
-         WHERE runs.open = 1 ORDER BY runs.id, events.seq",
-        None,
-    )?;
-    decode_all(&raw)
+        "runs",
+        "SELECT id FROM runs INDEXED BY runs_open WHERE open = 1 ORDER BY id",
+        [],
+        |fields| fields.parsed("id"),
+    )
 }
 
 pub(crate) fn events(
     connection: &Connection,
     run: &RunId,
 ) -> Result<Option<Vec<Event>>, StoreError> {
-    let raw = raw_journals(
-        connection,
-        "SELECT run_id, seq, payload FROM events WHERE run_id = ?1 ORDER BY seq",
-        Some(run),
-    )?;
-    decode_all(&raw).map(|mut found| found.remove(run))
+    let mut statement = connection
+        .prepare_cached("SELECT seq, payload FROM events WHERE run_id = ?1 ORDER BY seq")
+        .map_err(|error| unavailable(&error))?;
+    let mut rows = statement
+        .query([run.as_str()])
+        .map_err(|error| unavailable(&error))?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next().map_err(|error| unavailable(&error))? {
+        let fields = |error: rusqlite::Error| corrupt(error.to_string());
+        let seq: i64 = row.get(0).map_err(fields)?;
+        // A journal with a hole must not be replayed: the run would go on from a wrong state.
+        let expected = events.len() + 1;
+        if usize::try_from(seq) != Ok(expected) {
+            return Err(corrupt(format!("run {run} has no event {expected}")));
+        }
+        let payload = row.get_ref(1).map_err(fields)?;
+        let payload = payload
+            .as_str()
+            .map_err(|error| corrupt(error.to_string()))?;
+        events.push(from_json("events", payload)?);
+    }
+    Ok((!events.is_empty()).then_some(events))
 }
 
 /// Conditions of a list, and the values they are about.

@@ -93,7 +93,7 @@ impl Store for Sqlite {
         self.readers.read(read::unanswered).await
     }
 
-    async fn open_runs(&self) -> Result<BTreeMap<RunId, Vec<Event>>, StoreError> {
+    async fn open_runs(&self) -> Result<Vec<RunId>, StoreError> {
         self.readers.read(read::open_runs).await
     }
 

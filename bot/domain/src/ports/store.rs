@@ -396,16 +396,16 @@ pub trait Store: Send + Sync {
     /// `Unavailable`, `Corrupt`.
     async fn unanswered(&self) -> Result<Vec<InboxRow>, StoreError>;
 
-    /// The journals of all runs that have not ended, by id.
+    /// All runs that have not ended, by id.
     ///
     /// # Errors
     /// `Unavailable`, `Corrupt`.
-    async fn open_runs(&self) -> Result<BTreeMap<RunId, Vec<Event>>, StoreError>;
+    async fn open_runs(&self) -> Result<Vec<RunId>, StoreError>;
 
-    /// One run's journal.
+    /// One run's journal; `None` when there is no such run.
     ///
     /// # Errors
-    /// `Unavailable`, `Corrupt`.
+    /// `Unavailable`; `Corrupt` when an event is missing or cannot be read back.
     async fn events(&self, run: &RunId) -> Result<Option<Vec<Event>>, StoreError>;
 
     /// Runs, newest first.

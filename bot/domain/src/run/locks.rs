@@ -75,11 +75,16 @@ impl LockTable {
     /// The waiting runs whose locks are all free and promised to nobody before them.
     #[must_use]
     pub fn ready(&self) -> Vec<RunId> {
-        let first_of_free: BTreeSet<u64> = self
-            .queues
-            .iter()
-            .filter(|(key, _)| !self.held.contains_key(*key))
-            .filter_map(|(_, queue)| queue.first().copied())
+        self.ready_on(self.queues.keys())
+    }
+
+    /// Of the waiting runs that are ready, those that wait for one of these locks.
+    #[must_use]
+    pub fn ready_on<'a>(&self, keys: impl IntoIterator<Item = &'a LockKey>) -> Vec<RunId> {
+        let first_of_free: BTreeSet<u64> = keys
+            .into_iter()
+            .filter(|key| !self.held.contains_key(*key))
+            .filter_map(|key| self.queues.get(key)?.first().copied())
             .collect();
         first_of_free
             .into_iter()
@@ -103,7 +108,7 @@ impl LockTable {
             return None;
         }
         let mut epochs = BTreeMap::new();
-        for key in self.leave_queue(ticket) {
+        for key in self.unqueue(ticket) {
             epochs.insert(key.clone(), self.raise(&key));
             self.hold(run, key);
         }
@@ -128,7 +133,7 @@ impl LockTable {
         Some(run)
     }
 
-    fn leave_queue(&mut self, ticket: u64) -> BTreeSet<LockKey> {
+    fn unqueue(&mut self, ticket: u64) -> BTreeSet<LockKey> {
         let Some(waiting) = self.waiting.remove(&ticket) else {
             return BTreeSet::new();
         };
@@ -150,13 +155,22 @@ impl LockTable {
         *epoch
     }
 
-    /// Takes a run out: what it holds is free, what it waits for is forgotten.
-    pub fn release(&mut self, run: &RunId) {
+    /// Takes a run out: what it holds is free, what it waits for is forgotten. Gives the locks that
+    /// may be somebody else's now.
+    pub fn release(&mut self, run: &RunId) -> BTreeSet<LockKey> {
+        let mut freed = self.leave_queue(run);
         for key in self.holdings.remove(run).unwrap_or_default() {
             self.held.remove(&key);
+            freed.insert(key);
         }
-        if let Some(ticket) = self.ticket(run) {
-            self.leave_queue(ticket);
+        freed
+    }
+
+    /// Takes a run out of the queue, whatever it holds. Gives the locks that it waited for.
+    pub fn leave_queue(&mut self, run: &RunId) -> BTreeSet<LockKey> {
+        match self.ticket(run) {
+            Some(ticket) => self.unqueue(ticket),
+            None => BTreeSet::new(),
         }
     }
 
