@@ -23,3 +23,4 @@ mod seed_access;
 mod seed_api;
 mod seed_more;
 mod verdicts;
+mod waiting;
