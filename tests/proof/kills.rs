@@ -4,6 +4,9 @@
 //! the world. Whatever the place: nothing that was acknowledged is lost, what must not be repeated
 //! is not repeated, and the audit chain is whole.
 
+use std::time::Duration;
+
+use rave_tests::{Witness, wait_for};
 use serde_json::{Value, json};
 
 use crate::process::{self, Ended, Rave};
@@ -41,7 +44,7 @@ async fn no_effect_is_lost_or_doubled_wherever_the_process_is_killed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_that_outlives_a_killed_rave_is_ended_before_its_step_runs_again() {
     // Long enough that the child still runs when the next process looks.
-    let mut rave = Rave::new(3_000);
+    let mut rave = Rave::with_children(3_000);
     rave.start(Some("effect.child_started:1")).await;
     let _ = rave.orchestrate(&["copy_before"], "child").await;
     assert_eq!(rave.ended().await, Ended::Killed);
@@ -66,7 +69,7 @@ async fn a_child_that_outlives_a_killed_rave_is_ended_before_its_step_runs_again
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dump_that_was_under_way_waits_for_a_person_and_keeps_its_lock() {
-    let mut rave = Rave::new(0);
+    let mut rave = Rave::with_children(0);
     rave.start(Some("effect.after:1")).await;
     let _ = rave.orchestrate(&["dump_once"], "once").await;
     assert_eq!(rave.ended().await, Ended::Killed);
@@ -78,7 +81,8 @@ async fn a_dump_that_was_under_way_waits_for_a_person_and_keeps_its_lock() {
     assert_eq!(locks["items"][0]["holder"], run["id"], "{locks}");
     assert_eq!(rave.begun("dump_once"), 1, "it was not run again");
 
-    rave.resolve(&run, "happened").await;
+    let (status, answer) = rave.resolve(&run, "happened").await.expect("an answer");
+    assert!(status < 300, "{status}: {answer}");
     let run = rave.settled_run().await;
     assert_eq!(run["state"], "succeeded", "{run}");
     assert_eq!(rave.begun("dump_once"), 1);
@@ -88,7 +92,7 @@ async fn a_dump_that_was_under_way_waits_for_a_person_and_keeps_its_lock() {
 /// One kill, one restart, one look at everything that was promised.
 async fn killed_at(place: &str, nth: u32) -> Ended {
     let at = format!("{place}:{nth}");
-    let mut rave = Rave::new(0);
+    let mut rave = Rave::with_children(0);
     rave.start(Some(&at)).await;
     let first = rave.orchestrate(&INTENTS, "the-key").await;
     let ended = rave.ended_or_idle().await;
@@ -117,7 +121,8 @@ async fn killed_at(place: &str, nth: u32) -> Ended {
         } else {
             "did-not"
         };
-        rave.resolve(&run, verdict).await;
+        let (status, answer) = rave.resolve(&run, verdict).await.expect("an answer");
+        assert!(status < 300, "{at}: {status}: {answer}");
         run = rave.settled_run().await;
     }
     check(&rave, &run, &at).await;
@@ -160,4 +165,36 @@ async fn check(rave: &Rave, run: &Value, at: &str) {
         assert_eq!(json!(states[1]), json!("failed"), "{at}: {run}");
         assert_eq!(rave.finished("dump_once"), 0, "{at}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_kill_from_outside_leaves_under_way_is_settled_by_the_next_process() {
+    let witness = Witness::start().await;
+    witness.takes("slow", Duration::from_secs(60));
+    let intents = [("slow", "action: stacks.keyed\nstack: web\n")];
+    let mut rave = Rave::with_witness(&witness, &intents, |_| {});
+    // Data may lie anywhere.
+    let elsewhere = tempfile::tempdir().unwrap();
+    rave.keep_data_in(elsewhere.path());
+    witness.watches(rave.data());
+    rave.start(None).await;
+    let _ = rave.orchestrate(&["slow"], "slow").await;
+    wait_for("the effect to begin", || async {
+        (witness.asked("slow") == 1)
+            .then_some(())
+            .ok_or_else(|| rave.log())
+    })
+    .await;
+    rave.kill().await;
+
+    witness.takes("slow", Duration::ZERO);
+    rave.start(None).await;
+    let run = rave.settled_run().await;
+    assert_eq!(run["state"], "succeeded", "{run}");
+    assert_eq!(run["steps"][0]["attempts"], 2, "{run}");
+    assert_eq!(witness.count("slow"), 1);
+    assert_eq!(witness.violations(), Vec::<String>::new());
+    assert!(rave.passes("store.after_commit") > 0);
+    rave.stop().await;
+    rave.verify_audit("killed from outside");
 }

@@ -1,18 +1,23 @@
-//! The real binary as a process of its own, with a witness for its effects.
+//! The real binary as a process of its own.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rave_tests::{Configuration, Witness};
+use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 /// Generous, because machines are shared; nothing takes that long when it works.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The key that may do everything.
+const KEY: &str = "devkey";
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +28,7 @@ pub(crate) enum Ended {
     Running,
 }
 
-/// One line of the witness.
+/// One line of the stand-in for `rsync` and `vzdump`.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) what: String,
@@ -31,75 +36,127 @@ pub(crate) struct Seen {
     arguments: String,
 }
 
-/// A Rave in a directory of its own.
+/// A Rave in a directory of its own. The process is killed when this is dropped.
 pub(crate) struct Rave {
     dir: TempDir,
-    effect_ms: u64,
+    data: PathBuf,
+    environment: Vec<(&'static str, String)>,
     address: SocketAddr,
     child: Option<Child>,
     http: reqwest::Client,
 }
 
 impl Rave {
-    /// Writes configuration and intents; effects take `effect_ms`.
-    pub(crate) fn new(effect_ms: u64) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let intents = dir.path().join("intents");
-        std::fs::create_dir(&intents).unwrap();
-        for name in ["copy_before", "copy_after"] {
-            let text = format!(
+    /// A Rave whose every effect is made by a witness. It has the people of the kit and the given
+    /// intent files: name and text.
+    pub(crate) fn with_witness(
+        witness: &Witness,
+        intents: &[(&str, &str)],
+        configure: impl FnOnce(&mut Configuration),
+    ) -> Self {
+        let mut rave = Self::bare(intents, |configuration| {
+            configuration.set("engine.delivery_backoff", "20ms");
+            configuration.set("engine.delivery_backoff_ceiling", "100ms");
+            configuration.set("server.shutdown_grace", "20s");
+            configure(configuration);
+        });
+        let address = witness.address().to_string();
+        rave.environment.push(("RAVE_WITNESS_ADDRESS", address));
+        witness.watches(&rave.data);
+        rave
+    }
+
+    /// A Rave with its own drivers and a stand-in for the programs they start, which takes
+    /// `effect_ms`: two copies that may be repeated, and a dump that may not.
+    pub(crate) fn with_children(effect_ms: u64) -> Self {
+        let copy = |name: &str| {
+            format!(
                 "action: backup\nbackup_type: docker_volumes\nsource: /{name}/from\n\
                  destination: /{name}/to\n"
-            );
-            std::fs::write(intents.join(format!("{name}.yaml")), text).unwrap();
+            )
+        };
+        let intents = [
+            ("copy_before", &*copy("copy_before")),
+            ("copy_after", &*copy("copy_after")),
+            (
+                "dump_once",
+                "action: backup\nbackup_type: vm_proxmox\nvm_id: 100\nnotes: dump_once\n",
+            ),
+        ];
+        let program = env!("CARGO_BIN_EXE_witness");
+        let mut rave = Self::bare(&intents, |configuration| {
+            // Nobody listens at the webhook: its courier tries, and tries again later.
+            let nobody = "http://127.0.0.1:9";
+            configuration.set("discord.api_url", nobody);
+            let webhook = format!("{nobody}/api/webhooks/1/nobody");
+            configuration.set("discord.audit_webhook", webhook);
+            configuration.set("compose.rsync", program);
+            configuration.set("compose.vzdump", program);
+            let passed = ["RAVE_WITNESS", "RAVE_WITNESS_MS"].map(toml::Value::from);
+            configuration.set("compose.pass_env", passed.to_vec());
+        });
+        let seen = rave.path("witness").display().to_string();
+        rave.environment.push(("RAVE_WITNESS", seen));
+        rave.environment
+            .push(("RAVE_WITNESS_MS", effect_ms.to_string()));
+        rave
+    }
+
+    fn bare(intents: &[(&str, &str)], configure: impl FnOnce(&mut Configuration)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("intents");
+        std::fs::create_dir(&folder).unwrap();
+        for (name, text) in intents {
+            std::fs::write(folder.join(format!("{name}.yaml")), text).unwrap();
         }
-        let dump = "action: backup\nbackup_type: vm_proxmox\nvm_id: 100\nnotes: dump_once\n";
-        std::fs::write(intents.join("dump_once.yaml"), dump).unwrap();
-        let witness = env!("CARGO_BIN_EXE_witness");
-        // Nobody listens at the webhook: its courier tries, and tries again later.
-        let config = format!(
-            "[discord]\naudit_webhook = \"http://127.0.0.1:9/api/webhooks/1/nobody\"\n\
-             api_url = \"http://127.0.0.1:9\"\n\
-             [server]\napi_key = \"crash-test-key\"\n\
-             [rate_limit]\naddress_per_minute = 1000\nper_minute = 6000\nburst = 1000\n\
-             [compose]\nrsync = \"{witness}\"\nvzdump = \"{witness}\"\n\
-             pass_env = [\"RAVE_WITNESS\", \"RAVE_WITNESS_MS\"]\n"
-        );
-        std::fs::write(dir.path().join("rave.toml"), config).unwrap();
-        std::fs::write(dir.path().join("none.json"), "{\"schedules\": []}").unwrap();
+        let nobody = "http://127.0.0.1:9";
+        let mut configuration = Configuration::new(dir.path(), nobody, "");
+        configuration.remove("discord");
+        configure(&mut configuration);
+        std::fs::write(dir.path().join("rave.toml"), configuration.text()).unwrap();
+        std::fs::write(dir.path().join("schedules.json"), "{\"schedules\": []}").unwrap();
         Self {
+            data: dir.path().join("data"),
             dir,
-            effect_ms,
+            environment: Vec::new(),
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             child: None,
             http: http(),
         }
     }
 
+    /// Keeps the data somewhere else, such as on a disk that fails. To be called before the first
+    /// start; the witness must be told of it too.
+    pub(crate) fn keep_data_in(&mut self, data: &Path) {
+        data.clone_into(&mut self.data);
+    }
+
+    /// The data directory.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// Starts the binary and waits until it answers, or has already killed itself.
+    /// Starts the binary and waits until it listens, or has already ended. `fail_point` is
+    /// `place:3`, where the process kills itself when it passes a place for the third time.
     pub(crate) async fn start(&mut self, fail_point: Option<&str>) {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        self.address = free.local_addr().unwrap();
-        drop(free);
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.path("log"))
             .unwrap();
+        let before = log.metadata().unwrap().len();
         let mut command = Command::new(env!("CARGO_BIN_EXE_rave-under-test"));
         command
             .arg("serve")
             .args(["--config".as_ref(), self.path("rave.toml").as_os_str()])
-            .args(["--data".as_ref(), self.path("data").as_os_str()])
-            .args(["--intents".as_ref(), self.path("intents").as_os_str()])
-            .args(["--schedules".as_ref(), self.path("none.json").as_os_str()])
-            .args(["--listen", &self.address.to_string()])
-            .env("RAVE_WITNESS", self.path("witness"))
-            .env("RAVE_WITNESS_MS", self.effect_ms.to_string())
+            .args(["--data".as_ref(), self.data.as_os_str()])
+            .args(["--listen", "127.0.0.1:0"])
+            .env("RAVE_PASSES", self.path("passes"))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -109,29 +166,94 @@ impl Rave {
             None => command.env_remove("RAVE_FAIL_POINT"),
         };
         self.child = Some(command.spawn().unwrap());
+        self.until("Rave to listen", |rave| {
+            if let Some(address) = rave.listening_since(before) {
+                rave.address = address;
+                return Some(());
+            }
+            rave.has_exited().then_some(())
+        })
+        .await;
+    }
+
+    /// The address in what was logged after a place in the log.
+    fn listening_since(&self, place: u64) -> Option<SocketAddr> {
+        let log = std::fs::read(self.path("log")).unwrap();
+        let new = log.get(usize::try_from(place).unwrap()..)?;
+        new.split(|byte| *byte == b'\n')
+            .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
+            .find(|line| line["msg"] == "listening")
+            .map(|line| line["address"].as_str().unwrap().parse().unwrap())
+    }
+
+    /// Looks until there is an answer.
+    async fn until<T>(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> Option<T>) -> T {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
-            let url = format!("http://{}/healthz", self.address);
-            if self.http.get(url).send().await.is_ok() || self.has_exited() {
-                return;
+            if let Some(answer) = look(self) {
+                return answer;
             }
+            let log = self.log();
             assert!(
                 tokio::time::Instant::now() < deadline,
-                "Rave did not start:\n{}",
-                self.log()
+                "waited for {what}:\n{log}"
             );
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    fn has_exited(&mut self) -> bool {
+    /// Whether there is no process, or it has ended.
+    pub(crate) fn has_exited(&mut self) -> bool {
         self.child
             .as_mut()
             .is_none_or(|child| child.try_wait().unwrap().is_some())
     }
 
-    fn log(&self) -> String {
+    /// Everything that was logged by all processes so far.
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// How often the processes so far have passed a place.
+    pub(crate) fn passes(&self, place: &str) -> u32 {
+        let passes = std::fs::read_to_string(self.path("passes")).unwrap_or_default();
+        let passes = passes.lines().filter(|passed| *passed == place).count();
+        u32::try_from(passes).unwrap()
+    }
+
+    /// Sends a signal to the process.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = self.child.as_ref().and_then(Child::id).unwrap();
+        let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        // A process that has just ended is fine.
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+
+    /// Kills the process from outside.
+    pub(crate) async fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().await.unwrap();
+        }
+    }
+
+    /// Waits for the process to end by itself.
+    pub(crate) async fn exited(&mut self) -> ExitStatus {
+        let log = self.path("log");
+        let child = self.child.as_mut().expect("it was started");
+        let Ok(status) = tokio::time::timeout(PATIENCE, child.wait()).await else {
+            let log = std::fs::read_to_string(log).unwrap_or_default();
+            panic!("Rave does not end:\n{log}");
+        };
+        self.child = None;
+        status.unwrap()
+    }
+
+    /// Stops the process as a service manager would.
+    pub(crate) async fn stop(&mut self) {
+        if self.child.is_some() {
+            self.signal(Signal::TERM);
+            self.exited().await;
+        }
     }
 
     /// Waits for the kill.
@@ -169,33 +291,44 @@ impl Rave {
         }
     }
 
+    /// The address of a path of the running process.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// A request with the key, to be built further.
+    pub(crate) fn request(&self, method: http::Method, path: &str) -> reqwest::RequestBuilder {
+        self.http
+            .request(method, self.url(path))
+            .timeout(PATIENCE)
+            .header("X-API-Key", KEY)
+    }
+
+    /// Sends a request; status and body, or `None` when the connection broke.
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Option<(u16, Value)> {
+        let answer = request.send().await.ok()?;
+        let status = answer.status().as_u16();
+        Some((status, answer.json().await.ok()?))
+    }
+
+    /// Changes something, with an `Idempotency-Key`; `None` when the connection broke.
+    pub(crate) async fn post(&self, path: &str, key: &str, body: &Value) -> Option<(u16, Value)> {
+        let request = self.request(http::Method::POST, path);
+        self.send(request.header("Idempotency-Key", key).json(body))
+            .await
+    }
+
     /// Asks for intents without waiting for their end; `None` when the connection broke.
     pub(crate) async fn orchestrate(&self, intents: &[&str], key: &str) -> Option<Value> {
-        let answer = self
-            .http
-            .post(format!("http://{}/orchestrate", self.address))
-            .header("X-API-Key", "crash-test-key")
-            .header("Idempotency-Key", key)
-            .json(&json!({"intents": intents, "wait": 0, "rollback_on_failure": false}))
-            .send()
-            .await
-            .ok()?;
-        let status = answer.status();
-        let body: Value = answer.json().await.ok()?;
-        assert!(status.is_success(), "{status}: {body}");
+        let body = json!({"intents": intents, "wait": 0, "rollback_on_failure": false});
+        let (status, body) = self.post("/orchestrate", key, &body).await?;
+        assert!((200..300).contains(&status), "{status}: {body}");
         Some(body)
     }
 
-    async fn try_get(&self, path: &str) -> Option<Value> {
-        self.http
-            .get(format!("http://{}{path}", self.address))
-            .header("X-API-Key", "crash-test-key")
-            .send()
-            .await
-            .ok()?
-            .json()
-            .await
-            .ok()
+    pub(crate) async fn try_get(&self, path: &str) -> Option<Value> {
+        let request = self.request(http::Method::GET, path);
+        self.send(request).await.map(|(_, body)| body)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
@@ -224,33 +357,21 @@ impl Rave {
         }
     }
 
-    /// Gives a person's finding on the run's unknown step.
-    pub(crate) async fn resolve(&self, run: &Value, verdict: &str) {
+    /// Gives a person's finding on the run's unknown step; `None` when the connection broke.
+    pub(crate) async fn resolve(&self, run: &Value, verdict: &str) -> Option<(u16, Value)> {
         let steps = run["steps"].as_array().unwrap();
         let place = steps
             .iter()
             .position(|step| step["state"] == "unknown")
             .unwrap();
-        let url = format!(
-            "http://{}/api/v1/runs/{}/steps/{}/resolve",
-            self.address,
-            run["id"].as_str().unwrap(),
-            place + 1
-        );
-        let answer = self
-            .http
-            .post(url)
-            .header("X-API-Key", "crash-test-key")
-            .json(&json!({"verdict": verdict}))
-            .send()
-            .await
-            .unwrap();
-        let status = answer.status();
-        let body = answer.text().await.unwrap();
-        assert!(status.is_success(), "{status}: {body}");
+        let id = run["id"].as_str().unwrap();
+        let number = place + 1;
+        let path = format!("/api/v1/runs/{id}/steps/{number}/resolve");
+        let key = format!("{verdict} of {id} {number}");
+        self.post(&path, &key, &json!({"verdict": verdict})).await
     }
 
-    /// What the witness saw, in order.
+    /// What the stand-in program saw, in order.
     pub(crate) fn witness(&self) -> Vec<Seen> {
         let text = std::fs::read_to_string(self.path("witness")).unwrap_or_default();
         text.lines()
@@ -276,7 +397,7 @@ impl Rave {
             .count()
     }
 
-    /// How often an intent's effect began.
+    /// How often an intent's program began.
     pub(crate) fn begun(&self, intent: &str) -> usize {
         self.count("begin", intent)
     }
@@ -286,28 +407,16 @@ impl Rave {
         self.count("end", intent)
     }
 
-    /// Stops the process as a service manager would.
-    pub(crate) async fn stop(&mut self) {
-        let Some(mut child) = self.child.take() else {
-            return;
-        };
-        if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
-            let pid = rustix::process::Pid::from_raw(pid).unwrap();
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
-        let stopped = tokio::time::timeout(PATIENCE, child.wait()).await;
-        assert!(stopped.is_ok(), "Rave stops when told to:\n{}", self.log());
-    }
-
     /// The chain of audit rows is whole.
     pub(crate) fn verify_audit(&self, at: &str) {
-        if let Err(error) = rave_store::verify(&self.path("data").join("rave.db"), &[]) {
+        if let Err(error) = rave_store::verify(&self.data.join("rave.db"), &[]) {
             panic!("{at}: {error}");
         }
     }
 }
 
-fn is_settled(state: &Value) -> bool {
+/// Whether a run has ended or waits for a person to say what became of a step.
+pub(crate) fn is_settled(state: &Value) -> bool {
     ["succeeded", "failed", "cancelled", "needs_attention"]
         .iter()
         .any(|settled| state == settled)

@@ -513,25 +513,11 @@ impl Bot {
 
     /// Locks, waits, effects and secrets belong to open runs only.
     fn nothing_is_left(&self, open: &BTreeSet<String>) {
-        let file = self.data().join("rave.db");
-        let connection = rusqlite::Connection::open(file).unwrap();
-        for (what, query) in [
-            ("lock", "SELECT holder FROM locks WHERE holder IS NOT NULL"),
-            ("place in the queue", "SELECT run_id FROM lock_queue"),
-            ("effect", "SELECT run_id FROM ledger WHERE ended_at IS NULL"),
-            ("secret", "SELECT run_id FROM secrets"),
-        ] {
-            let mut statement = connection.prepare(query).unwrap();
-            let runs = statement
-                .query_map([], |row| row.get::<_, String>(0))
-                .unwrap();
-            for run in runs {
-                let run = run.unwrap();
-                assert!(
-                    open.contains(&run),
-                    "{run} has ended and still has a {what}"
-                );
-            }
+        for (run, what) in crate::leftovers(&self.data()) {
+            assert!(
+                open.contains(&run),
+                "{run} has ended and still has a {what}"
+            );
         }
     }
 }

@@ -50,12 +50,14 @@ secret = "token-of-root"
 slash_token = ["slash-token"]
 "#;
 
-/// A configuration as a table that tests change.
+/// A configuration that tests change.
 #[derive(Debug, Clone)]
-pub(crate) struct Table(toml::Table);
+pub struct Configuration(toml::Table);
 
-impl Table {
-    pub(crate) fn new(dir: &Path, mattermost: &str, webhook: &str) -> Self {
+impl Configuration {
+    /// The usual people and keys, everything in a folder, with addresses of the two chats.
+    #[must_use]
+    pub fn new(dir: &Path, mattermost: &str, webhook: &str) -> Self {
         let mut table = Self(CONFIG.parse().unwrap());
         let path = |name: &str| dir.join(name).display().to_string();
         table.set("store.dir", path("data"));
@@ -66,8 +68,8 @@ impl Table {
         table
     }
 
-    /// Sets `section.key`, or removes it with an empty text.
-    pub(crate) fn set(&mut self, path: &str, value: impl Into<toml::Value>) {
+    /// Sets `section.key`.
+    pub fn set(&mut self, path: &str, value: impl Into<toml::Value>) {
         let keys: Vec<&str> = path.split('.').collect();
         let (last, sections) = keys.split_last().unwrap();
         let mut table = &mut self.0;
@@ -81,7 +83,8 @@ impl Table {
         table.insert((*last).to_owned(), value.into());
     }
 
-    pub(crate) fn remove(&mut self, path: &str) {
+    /// Takes `section.key` out.
+    pub fn remove(&mut self, path: &str) {
         let keys: Vec<&str> = path.split('.').collect();
         let (last, sections) = keys.split_last().unwrap();
         let mut table = &mut self.0;
@@ -94,7 +97,9 @@ impl Table {
         table.remove(*last);
     }
 
-    pub(crate) fn text(&self) -> String {
+    /// The file.
+    #[must_use]
+    pub fn text(&self) -> String {
         toml::to_string(&self.0).unwrap()
     }
 }

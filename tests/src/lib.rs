@@ -6,6 +6,9 @@
 //! [`FakeStacks`] is a driver that remembers every effect and fails when it is told to. Time is
 //! turned by hand ([`TestClock`]) and run ids count up, so a conversation is the same text every
 //! time. [`Bot::finish`] fails a test that left something over.
+//!
+//! For the binary as a process of its own there is [`WitnessedStacks`], a driver that does nothing
+//! itself: each effect is made by a [`Witness`] in the test's process, which outlives every kill.
 
 #![expect(
     clippy::unwrap_used,
@@ -22,6 +25,7 @@ mod config;
 mod discord;
 mod dump;
 mod intents;
+mod leftovers;
 mod logs;
 mod mattermost;
 mod scale;
@@ -31,13 +35,18 @@ mod syncs;
 mod tally;
 mod transcript;
 mod wait;
+mod wire;
+mod witness;
+mod witnessed;
 mod world;
 
 pub use api::{Answer, Api};
 pub use bot::Bot;
 pub use clock::{CountingIds, TestClock};
+pub use config::Configuration;
 pub use discord::{Embed, FakeDiscord};
 pub use dump::dump;
+pub use leftovers::leftovers;
 pub use mattermost::{FakeMattermost, Message};
 pub use scale::scaled;
 pub use script::{Failing, Gate};
@@ -46,4 +55,6 @@ pub use syncs::SyncCount;
 pub use tally::report;
 pub use transcript::redacted;
 pub use wait::wait_for;
+pub use witness::{Made, Witness};
+pub use witnessed::WitnessedStacks;
 pub use world::World;

@@ -13,6 +13,8 @@ use tokio::sync::watch;
 pub enum Failing {
     /// The target says no; nothing is done.
     Rejected(&'static str),
+    /// The effect is made, and then the target says no.
+    RejectedAfter(&'static str),
     /// It may work later; nothing is done.
     Transient(&'static str),
     /// The backend does not answer; nothing is done. Counts for the breaker.
@@ -29,7 +31,7 @@ impl Failing {
     /// The error; `None` for a panic.
     pub(crate) fn error(&self) -> Option<DriverError> {
         Some(match self {
-            Self::Rejected(why) => DriverError::Rejected {
+            Self::Rejected(why) | Self::RejectedAfter(why) => DriverError::Rejected {
                 message: (*why).to_owned(),
                 code: ErrorCode::CommandFailed,
             },
@@ -50,7 +52,7 @@ impl Failing {
 
     /// Whether the world has changed all the same.
     pub(crate) fn takes_place(&self) -> bool {
-        matches!(self, Self::LostAfter)
+        matches!(self, Self::LostAfter | Self::RejectedAfter(_))
     }
 }
 

@@ -10,14 +10,14 @@ use tempfile::TempDir;
 
 use crate::bot::Bot;
 use crate::clock::{CountingIds, TestClock};
-use crate::config::Table;
+use crate::config::Configuration;
 use crate::discord::FakeDiscord;
 use crate::intents::INTENTS;
 use crate::logs::Logs;
 use crate::mattermost::FakeMattermost;
 use crate::stacks::FakeStacks;
 
-type Change = Box<dyn FnOnce(&mut Table)>;
+type Change = Box<dyn FnOnce(&mut Configuration)>;
 
 /// Builder of a [`Bot`].
 pub struct World {
@@ -139,7 +139,7 @@ impl World {
         let clock = Arc::new(TestClock::default());
         let mattermost = FakeMattermost::start(Arc::clone(&clock)).await;
         let discord = FakeDiscord::start().await;
-        let mut table = Table::new(dir.path(), mattermost.base(), &discord.webhook());
+        let mut table = Configuration::new(dir.path(), mattermost.base(), &discord.webhook());
         std::fs::create_dir(dir.path().join("intents")).unwrap();
         match &self.intents_dir {
             Some(folder) => table.set("catalog.intents", folder.display().to_string()),

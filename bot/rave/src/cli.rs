@@ -125,9 +125,16 @@ impl ServeArgs {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    main_with(Overrides::default())
+}
+
+/// As [`main`], with parts that `serve` takes instead of its own. What flags name (`--simulate`,
+/// where the configuration is) comes from the flags.
+#[must_use]
+pub fn main_with(overrides: Overrides) -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        Command::Serve(args) => serve(&args),
+        Command::Serve(args) => serve(&args, overrides),
         Command::Demo { once } => runtime().and_then(|it| it.block_on(demo::run(once))),
         Command::Check(sources) => check(&sources),
         Command::Policy(PolicyCommand::Explain {
@@ -162,17 +169,16 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
         .map_err(|error| format!("the runtime cannot be started: {error}"))
 }
 
-fn serve(args: &ServeArgs) -> Result<(), String> {
+fn serve(args: &ServeArgs, overrides: Overrides) -> Result<(), String> {
     let config = args.load().map_err(|error| error.to_string())?;
     logging::start(&config.log.level)?;
     let overrides = Overrides {
         simulate: args.simulate.clone(),
-        fail_point: fail_point(),
         reload: Some(Box::new({
             let args = args.clone();
             move || args.load()
         })),
-        ..Overrides::default()
+        ..overrides
     };
     runtime()?.block_on(async move {
         let listener = app::bind(config.server.listen)
@@ -189,28 +195,6 @@ fn serve(args: &ServeArgs) -> Result<(), String> {
             .await
             .map_err(|error| error.to_string())
     })
-}
-
-/// The place named by `RAVE_FAIL_POINT`, at which the process ends as if killed. For crash tests;
-/// `name:3` waits for the third time.
-fn fail_point() -> Option<rave_engine::FailPoint> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "not configuration: only crash tests set it"
-    )]
-    let wanted = std::env::var("RAVE_FAIL_POINT").ok()?;
-    let (name, times) = match wanted.split_once(':') {
-        Some((name, times)) => (name.to_owned(), times.parse().unwrap_or(1)),
-        None => (wanted, 1_u64),
-    };
-    let seen = std::sync::atomic::AtomicU64::new(0);
-    Some(std::sync::Arc::new(move |place: &'static str| {
-        if place == name && seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1 == times {
-            let me = rustix::process::getpid();
-            // Nothing is flushed and nothing unwinds: this is what a power switch leaves.
-            let _ = rustix::process::kill_process(me, rustix::process::Signal::KILL);
-        }
-    }))
 }
 
 fn reload_on_hangup(app: &App) -> Result<(), String> {
