@@ -38,6 +38,12 @@ impl Class {
     pub const fn reruns(self) -> bool {
         matches!(self, Self::Read | Self::Idempotent | Self::Keyed)
     }
+
+    /// Whether the target is asked before anything else is done about a lost outcome.
+    #[must_use]
+    pub const fn is_looked_up(self) -> bool {
+        matches!(self, Self::Probe)
+    }
 }
 
 impl fmt::Display for Class {

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use rave_domain::ids::{Attempt, EffectKey, RunId, StepId};
 use rave_domain::people::{Person, PersonKind};
-use rave_domain::plan::{Class, Operation};
+use rave_domain::plan::Operation;
 use rave_domain::ports::driver::{Driver, Inspection};
 use rave_domain::ports::store::{InboxRow, LedgerRow, StoreError, Write};
-use rave_domain::run::{Command, Event, Outcome, Resolution, Run, Step};
+use rave_domain::run::{Command, Event, Finding, Lost, Outcome, Resolution, Run, Settled, Step};
 
 use rave_domain::time::between;
 use rave_domain::{ErrorCode, UserError};
@@ -194,37 +194,32 @@ impl Shared {
             tail: step.tail.clone(),
             output: None,
         };
-        let unknown = |why: String| report(Outcome::Unknown { why });
-        let rerun = Event::Recovered {
-            at,
-            step: step.id,
-            resolution: Resolution::Rerun,
-        };
         let Some((operation, driver)) = run
             .operation(step)
             .and_then(|operation| Some((operation, self.driver(operation).ok()?)))
         else {
-            return unknown("its driver is not in this Rave any more".to_owned());
+            return report(Outcome::Unknown {
+                why: "its driver is not in this Rave any more".to_owned(),
+            });
         };
         let key = run.effect_key(step);
+        let class = run.class(step);
         let child = row.and_then(|row| row.child.as_ref());
-        if !driver.end_leftovers(&key, child).await {
-            return unknown(
-                "Rave was killed while it ran, and what it left behind cannot be ended".to_owned(),
-            );
-        }
-        match run.class(step) {
-            Class::Read | Class::Idempotent | Class::Keyed => rerun,
-            Class::Probe => match inspect(driver.as_ref(), operation, &key).await {
-                Inspection::Happened(applied) => report(Outcome::Succeeded {
-                    facts: applied.facts,
-                }),
-                Inspection::DidNot => rerun,
-                Inspection::Unsure { why } => {
-                    unknown(format!("Rave was killed while it ran; {why}"))
-                }
+        let found = if !driver.end_leftovers(&key, child).await {
+            Finding::StillRuns
+        } else if class.is_looked_up() {
+            Finding::Looked(inspect(driver.as_ref(), operation, &key).await)
+        } else {
+            Finding::Ended
+        };
+        let how = "Rave was killed while it ran".to_owned();
+        match (Lost { class, how, found }).settled() {
+            Settled::Rerun => Event::Recovered {
+                at,
+                step: step.id,
+                resolution: Resolution::Rerun,
             },
-            Class::Once => unknown("Rave was killed while it ran".to_owned()),
+            Settled::Ended(outcome) => report(outcome),
         }
     }
 

@@ -12,11 +12,11 @@ use rave_domain::ErrorCode;
 use rave_domain::ids::{Attempt, RunId, StepId};
 use rave_domain::plan::{Class, Operation, Undo};
 use rave_domain::ports::driver::{
-    Applied, ChildGroup, Driver, DriverError, EffectContext, EffectSink, Inspection, OutputStream,
+    Applied, ChildGroup, Driver, DriverError, EffectContext, EffectSink, OutputStream,
 };
 use rave_domain::ports::store::Write;
 use rave_domain::redact::Redactor;
-use rave_domain::run::{Command, Event, Failure, Outcome, Run, Step};
+use rave_domain::run::{Command, Event, Failure, Finding, Lost, Outcome, Run, Step};
 use rave_domain::value::Value;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -450,44 +450,23 @@ impl Attempting {
     }
 
     /// An effect whose outcome the driver could not give: by class, run again, look, or ask.
-    async fn lost(&self, message: String, context: &EffectContext) -> Outcome {
+    async fn lost(&self, how: String, context: &EffectContext) -> Outcome {
+        let class = self.class;
         // What still runs may still do it: nothing else may touch the target meanwhile.
-        if self.class != Class::Read && !self.driver.end_leftovers(&context.key, None).await {
-            return Outcome::Unknown {
-                why: format!("{message}, but something of it still runs and cannot be ended"),
-            };
-        }
+        let over = class == Class::Read || self.driver.end_leftovers(&context.key, None).await;
         let stopping = self.stopping();
-        match self.class {
-            _ if stopping && self.class.reruns() => Outcome::Stopped { touched: true },
-            Class::Read | Class::Idempotent | Class::Keyed => Outcome::Failed {
-                failure: Failure {
-                    code: ErrorCode::StepTimeout,
-                    message,
-                },
-                may_pass: true,
-                touched: true,
-            },
-            Class::Probe => {
-                match inspect(self.driver.as_ref(), &self.operation, &context.key).await {
-                    Inspection::Happened(applied) => Outcome::Succeeded {
-                        facts: applied.facts,
-                    },
-                    Inspection::DidNot if stopping => Outcome::Stopped { touched: false },
-                    Inspection::DidNot => Outcome::Failed {
-                        failure: Failure {
-                            code: ErrorCode::StepTimeout,
-                            message,
-                        },
-                        may_pass: true,
-                        touched: false,
-                    },
-                    Inspection::Unsure { why } => Outcome::Unknown {
-                        why: format!("{message}; {why}"),
-                    },
-                }
-            }
-            Class::Once => Outcome::Unknown { why: message },
+        let found = if !over {
+            Finding::StillRuns
+        } else if class.is_looked_up() {
+            Finding::Looked(inspect(self.driver.as_ref(), &self.operation, &context.key).await)
+        } else {
+            Finding::Ended
+        };
+        let lost = Lost { class, how, found };
+        if stopping {
+            lost.stopped()
+        } else {
+            lost.outcome()
         }
     }
 }

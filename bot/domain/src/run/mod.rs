@@ -18,6 +18,7 @@ mod commands;
 mod event;
 mod evolve;
 mod locks;
+mod lost;
 mod settle;
 mod state;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use commands::{Command, Timer};
 pub use event::{Event, Failure, Origin, Outcome, Resolution, Submission};
 pub use evolve::Illegal;
 pub use locks::{LockTable, LockView};
+pub use lost::{Finding, Lost, Settled};
 pub use state::{
     ApprovalRecord, CancelRequest, EndReason, Run, RunStatus, Step, StepKind, StepStatus,
 };
