@@ -9,10 +9,11 @@ use crate::error::ErrorCode;
 use crate::ids::{Attempt, Epoch, PersonId, RequestId, RunId, StepId};
 use crate::people::{Account, Strength, Surface};
 use crate::plan::{Plan, Undo};
+use crate::ports::driver::Inspection;
 use crate::request::{Decision, RunOptions, RunRequest, Verdict};
 use crate::run::{
-    Command, Event, Failure, Origin, Outcome, Resolution, Run, RunStatus, StepStatus, Submission,
-    Timer,
+    Command, Event, Failure, Finding, Lost, Origin, Outcome, Resolution, Run, RunStatus, Settled,
+    StepStatus, Submission, Timer,
 };
 use crate::time::{Timestamp, after, between};
 
@@ -463,15 +464,23 @@ impl Sim {
         self.crash_quickly();
     }
 
-    /// A crash without reading the journal back.
+    /// A crash without reading the journal back; a look at a target tells nothing.
     pub(super) fn crash_quickly(&mut self) {
+        self.crash_and_settle(None);
+    }
+
+    /// A crash after which a look at the target of a `probe` says this.
+    pub(super) fn crash_and_settle(&mut self, look: Option<&Inspection>) {
         self.crashes.push(self.events.len());
         for id in self.active() {
-            let class = self.run.class(&self.run.steps[id.index()]);
-            let event = if class.reruns() {
-                self.rerun(id)
-            } else {
-                self.report_of(id, unsure())
+            let lost = Lost {
+                class: self.run.class(&self.run.steps[id.index()]),
+                how: "Rave was killed while it ran".to_owned(),
+                found: look.cloned().map_or(Finding::Ended, Finding::Looked),
+            };
+            let event = match lost.settled() {
+                Settled::Rerun => self.rerun(id),
+                Settled::Ended(outcome) => self.report_of(id, outcome),
             };
             self.apply(event);
         }
