@@ -20,6 +20,7 @@ use crate::api::{
     Caller, Changed, DryRun, LockStatus, PartHealth, Refusal, RunSnapshot, Submission,
 };
 use crate::cells::Places;
+use crate::follow::Follow;
 use crate::journal::{TurnError, is_settled, store_error};
 use crate::judge::subject;
 use crate::records;
@@ -178,6 +179,22 @@ impl Engine {
         self.shared
             .readable_run(&rules, &subject(caller), run)
             .await
+    }
+
+    /// A run's journal after its event number `after`, if the caller may read the run. `None` when
+    /// the run has ended with that event: nothing follows.
+    ///
+    /// # Errors
+    /// `unknown_run` as [`Engine::run`] has it; `invalid_argument` when the run has not had so
+    /// many events.
+    pub async fn follow(
+        &self,
+        caller: &Caller,
+        run: &RunId,
+        after: u64,
+    ) -> Result<Option<Follow>, UserError> {
+        let snapshot = self.run(caller, run).await?;
+        Follow::begin(&self.shared, &snapshot.run, after).await
     }
 
     /// Runs that the caller may read, newest first.

@@ -474,6 +474,7 @@ impl Shared {
         let held = turn.hold.is_some();
         self.cells.turned(&run, turn.hold);
         cell.publish(Arc::clone(&run));
+        self.followers.ring(&run);
         self.timers.arm(&run);
         for (step, attempt) in turn.claimed {
             self.execute(Arc::clone(cell), step, attempt);

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::breaker::{BreakerSettings, Breakers};
 use crate::cells::Cells;
+use crate::follow::Followers;
 use crate::locks::Locks;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
@@ -121,6 +122,7 @@ pub(crate) struct Shared {
     /// Held from writing a freeze to knowing of it, so that disk and memory agree on the order.
     pub(crate) freezing: tokio::sync::Mutex<()>,
     pub(crate) cells: Cells,
+    pub(crate) followers: Followers,
     pub(crate) outbox_wake: Notify,
     /// Rings when a recorded request has its answer, for repeats that wait for it.
     pub(crate) answered: Notify,
@@ -165,6 +167,7 @@ impl Shared {
             freezes: Mutex::default(),
             freezing: tokio::sync::Mutex::new(()),
             cells: Cells::default(),
+            followers: Followers::default(),
             outbox_wake: Notify::new(),
             answered: Notify::new(),
             tasks: TaskTracker::new(),

@@ -85,19 +85,32 @@ pub(crate) fn events(
     connection: &Connection,
     run: &RunId,
 ) -> Result<Option<Vec<Event>>, StoreError> {
+    let events = events_after(connection, run, 0, u32::MAX)?;
+    Ok((!events.is_empty()).then_some(events))
+}
+
+pub(crate) fn events_after(
+    connection: &Connection,
+    run: &RunId,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<Event>, StoreError> {
     let mut statement = connection
-        .prepare_cached("SELECT seq, payload FROM events WHERE run_id = ?1 ORDER BY seq")
+        .prepare_cached(
+            "SELECT seq, payload FROM events WHERE run_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+        )
         .map_err(|error| unavailable(&error))?;
+    let from = i64::try_from(after).unwrap_or(i64::MAX);
     let mut rows = statement
-        .query([run.as_str()])
+        .query(params![run.as_str(), from, limit])
         .map_err(|error| unavailable(&error))?;
     let mut events = Vec::new();
     while let Some(row) = rows.next().map_err(|error| unavailable(&error))? {
         let fields = |error: rusqlite::Error| corrupt(error.to_string());
         let seq: i64 = row.get(0).map_err(fields)?;
         // A journal with a hole must not be replayed: the run would go on from a wrong state.
-        let expected = events.len() + 1;
-        if usize::try_from(seq) != Ok(expected) {
+        let expected = after + events.len() as u64 + 1;
+        if u64::try_from(seq) != Ok(expected) {
             return Err(corrupt(format!("run {run} has no event {expected}")));
         }
         let payload = row.get_ref(1).map_err(fields)?;
@@ -106,7 +119,7 @@ pub(crate) fn events(
             .map_err(|error| corrupt(error.to_string()))?;
         events.push(from_json("events", payload)?);
     }
-    Ok((!events.is_empty()).then_some(events))
+    Ok(events)
 }
 
 /// Conditions of a list, and the values they are about.

@@ -104,6 +104,18 @@ impl Store for Sqlite {
             .await
     }
 
+    async fn events_after(
+        &self,
+        run: &RunId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<Event>, StoreError> {
+        let run = run.clone();
+        self.readers
+            .read(move |connection| read::events_after(connection, &run, after, limit))
+            .await
+    }
+
     async fn runs(&self, filter: &RunFilter, page: &Page) -> Result<Paged<RunRow>, StoreError> {
         let (filter, page) = (filter.clone(), page.clone());
         self.readers

@@ -408,6 +408,18 @@ pub trait Store: Send + Sync {
     /// `Unavailable`; `Corrupt` when an event is missing or cannot be read back.
     async fn events(&self, run: &RunId) -> Result<Option<Vec<Event>>, StoreError>;
 
+    /// The events of a run's journal after the first `after`, in order, at most `limit`; empty
+    /// when there are no more, or no such run.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    async fn events_after(
+        &self,
+        run: &RunId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<Event>, StoreError>;
+
     /// Runs, newest first.
     ///
     /// # Errors
