@@ -48,6 +48,9 @@ async fn a_secret_leaves_no_trace_even_when_the_driver_prints_it() {
     said.push(bot.says("ann", "/rave logs run_0001").await);
     let api = bot.api().with_key("token-of-ann");
     said.push(api.get("/api/v1/runs/run_0001").await.text);
+    let events = api.get("/api/v1/runs/run_0001/events").await.text;
+    assert!(events.contains("reported"), "{events}");
+    said.push(events);
     let output = api.get("/api/v1/runs/run_0001/steps/1/output").await.text;
     assert!(output.contains("plain ••••"), "{output}");
     assert!(output.ends_with("done\n"), "{output}");

@@ -38,6 +38,8 @@ enum Command {
     /// The audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Print the OpenAPI document of the API, as it is served at `/openapi.json`.
+    Openapi,
 }
 
 /// Where things are. Each flag has its place in the configuration.
@@ -145,6 +147,10 @@ pub fn main_with(overrides: Overrides) -> ExitCode {
         }) => explain(&sources, &person, &intent, &arguments),
         Command::Audit(AuditCommand::Verify { sources, anchors }) => {
             verify(&sources, anchors.as_deref())
+        }
+        Command::Openapi => {
+            print(rave_server::openapi().trim_end());
+            Ok(())
         }
     };
     match done {

@@ -169,7 +169,7 @@ impl Server {
                 self.over_the_limit(caller, endpoint);
                 let sentence = self.limits().address_refusal();
                 ApiError::new(ErrorCode::RateLimited, sentence.clone())
-                    .with("error", sentence)
+                    .with(|more| more.error = Some(sentence))
                     .retry_after(too_many.wait)
             })
     }

@@ -8,8 +8,67 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
+use rave_domain::run::RunStatus;
 use rave_domain::{ErrorCode, RequestId, RunId, UserError};
-use serde_json::{Map, Value};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::routes::Answer;
+use crate::schema::{ErrorWord, RunState};
+use crate::seed::{Item, Rollback};
+
+/// What every error looks like. The first field is the ChatOps seed's.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = ErrorFacts)]
+pub(crate) struct ErrorBody {
+    /// What is wrong, for people.
+    pub(crate) detail: String,
+    #[schema(value_type = ErrorWord)]
+    pub(crate) code: ErrorCode,
+    /// What is wrong in Rave's words, where `detail` has the seed's; or why a run ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    /// What to do next, where there is something to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hint: Option<String>,
+    #[serde(flatten)]
+    pub(crate) more: More,
+}
+
+/// What only some errors say.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+#[schema(as = ErrorExtras)]
+pub(crate) struct More {
+    /// The sentence of the seed's rate limiter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+    /// The path that does not exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<String>,
+    /// The run that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) run_id: Option<RunId>,
+    /// Where that run is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<RunState>)]
+    pub(crate) state: Option<RunStatus>,
+    /// The intent that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) intent: Option<String>,
+    /// Its action.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) action: Option<String>,
+    /// What it printed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stdout: Option<String>,
+    /// What became of its undo.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rollback: Option<Rollback>,
+    /// The other intents of the run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) dependencies: Vec<Item>,
+}
 
 /// An error on its way to a client. In a box, so that results stay small.
 #[derive(Debug, Clone)]
@@ -22,7 +81,8 @@ struct Told {
     status: Option<StatusCode>,
     detail: Option<String>,
     retry_after: Option<u64>,
-    more: Map<String, Value>,
+    ended: Option<String>,
+    more: More,
 }
 
 impl ApiError {
@@ -57,18 +117,29 @@ impl ApiError {
         self
     }
 
-    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.0.more.insert(name.to_owned(), value.into());
+    /// Says more than errors do.
+    pub(crate) fn with(mut self, add: impl FnOnce(&mut More)) -> Self {
+        add(&mut self.0.more);
         self
     }
 
-    pub(crate) fn about(self, run: &RunId) -> Self {
-        self.with("run_id", run.as_str())
+    /// Says where the run is that it is about.
+    pub(crate) fn about(self, run: &RunId, state: RunStatus) -> Self {
+        self.with(|more| {
+            more.run_id = Some(run.clone());
+            more.state = Some(state);
+        })
+    }
+
+    /// Says why that run ended.
+    pub(crate) fn because(mut self, why: String) -> Self {
+        self.0.ended = Some(why);
+        self
     }
 
     pub(crate) fn not_found(path: &str) -> Self {
         let path: String = path.chars().take(200).collect();
-        Self::new(ErrorCode::NotFound, "Not Found").with("path", path)
+        Self::new(ErrorCode::NotFound, "Not Found").with(|more| more.path = Some(path))
     }
 
     pub(crate) fn body_too_large(limit: usize) -> Self {
@@ -86,34 +157,26 @@ impl ApiError {
     }
 
     /// The body, as far as it is known without the request id.
-    pub(crate) fn into_object(self) -> Map<String, Value> {
+    pub(crate) fn into_body(self) -> ErrorBody {
         let Told {
             error,
             detail,
+            ended,
             more,
             status: _,
             retry_after: _,
         } = *self.0;
-        let mut body = Map::new();
-        let reason = match detail {
-            Some(detail) if detail != error.message => {
-                body.insert("detail".to_owned(), detail.into());
-                Some(error.message)
-            }
-            Some(_) | None => {
-                body.insert("detail".to_owned(), error.message.into());
-                None
-            }
+        let (detail, reason) = match detail {
+            Some(detail) if detail != error.message => (detail, Some(error.message)),
+            Some(_) | None => (error.message, None),
         };
-        body.insert("code".to_owned(), error.code.as_str().into());
-        if let Some(reason) = reason {
-            body.insert("reason".to_owned(), reason.into());
+        ErrorBody {
+            detail,
+            code: error.code,
+            reason: ended.or(reason),
+            hint: error.hint,
+            more,
         }
-        if let Some(hint) = error.hint {
-            body.insert("hint".to_owned(), hint.into());
-        }
-        body.extend(more);
-        body
     }
 }
 
@@ -124,7 +187,8 @@ impl From<UserError> for ApiError {
             status: None,
             detail: None,
             retry_after: None,
-            more: Map::new(),
+            ended: None,
+            more: More::default(),
         }))
     }
 }
@@ -147,11 +211,13 @@ pub(crate) fn written(response: Response, request: &RequestId) -> (Response, Opt
         return (Response::from_parts(parts, body), None);
     };
     let code = error.code();
-    let mut object = error.into_object();
-    object.insert("request_id".to_owned(), request.as_str().into());
+    let body = Answer {
+        body: error.into_body(),
+        request_id: request.to_string(),
+    };
     parts
         .headers
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let text = Value::Object(object).to_string();
+    let text = serde_json::to_string(&body).unwrap_or_default();
     (Response::from_parts(parts, text.into()), Some(code))
 }

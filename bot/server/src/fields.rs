@@ -309,10 +309,11 @@ mod tests {
             }
             Err(error) => error,
         };
-        let body = error.into_object();
-        match body.get("hint") {
-            Some(hint) => format!("{} / {hint}", body["detail"]),
-            None => body["detail"].to_string(),
+        let body = error.into_body();
+        let detail = Value::from(body.detail);
+        match body.hint.map(Value::from) {
+            Some(hint) => format!("{detail} / {hint}"),
+            None => detail.to_string(),
         }
     }
 

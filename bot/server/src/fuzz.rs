@@ -3,7 +3,7 @@
 
 use crate::routes::decisions;
 use crate::routes::query::Query;
-use crate::seed::{OrchestrateBody, RunBody, RunNowBody, ValidateBody, intent_name};
+use crate::seed::{AskBody, OrchestrateBody, RunBody, RunNowBody, ValidateBody, intent_name};
 
 /// `POST /run`.
 pub fn run_body(bytes: &[u8]) {
@@ -15,12 +15,13 @@ pub fn run_body(bytes: &[u8]) {
 /// `POST /schedules/run_now`.
 pub fn run_now_body(bytes: &[u8]) {
     if let Ok(body) = RunNowBody::parse(bytes) {
-        let _ = body.request();
+        let _ = RunBody::from(body).request();
     }
 }
 
 /// `POST /orchestrate` and `POST /api/v1/runs`.
 pub fn orchestrate_body(bytes: &[u8]) {
+    let _ = AskBody::parse(bytes);
     if let Ok(body) = OrchestrateBody::parse(bytes) {
         let names = body
             .intents
@@ -39,8 +40,8 @@ pub fn validate_body(bytes: &[u8]) {
 
 /// Decisions on runs.
 pub fn decision_body(bytes: &[u8]) {
-    let _ = decisions::reason(bytes);
-    let _ = decisions::verdict(bytes);
+    let _ = decisions::ReasonBody::parse(bytes);
+    let _ = decisions::VerdictBody::parse(bytes);
 }
 
 /// Query strings.

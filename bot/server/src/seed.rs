@@ -11,10 +11,10 @@ mod one;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use bodies::{OrchestrateBody, RunBody, RunNowBody, ValidateBody, intent_name};
-pub(crate) use item::{Outputs, reason};
-pub(crate) use many::{Refused, orchestrated, planned};
-pub(crate) use one::{dry_run, finished};
+pub(crate) use bodies::{AskBody, OrchestrateBody, RunBody, RunNowBody, ValidateBody, intent_name};
+pub(crate) use item::{Item, Outputs, Rollback, reason};
+pub(crate) use many::{Many, Refused, orchestrated, planned};
+pub(crate) use one::{One, dry_run, finished};
 
 use rave_domain::{ErrorCode, UserError};
 

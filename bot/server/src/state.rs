@@ -136,18 +136,20 @@ impl Server {
             return Ok(snapshot);
         }
         let run = &snapshot.run.id;
-        let mut stopping = self.0.stopping.subscribe();
-        let stopped = async move {
-            // What it gives holds a lock and must not live on.
-            drop(stopping.wait_for(|stopping| *stopping).await);
-        };
         tokio::select! {
             ended = self.engine().wait(run, wait) => ended,
-            () = stopped => self.engine().wait(run, Some(Duration::ZERO)).await,
+            () = self.stopped() => self.engine().wait(run, Some(Duration::ZERO)).await,
         }
     }
 
-    /// Lets clients that wait for runs go.
+    /// Returns once the server stops.
+    pub(crate) async fn stopped(&self) {
+        let mut stopping = self.0.stopping.subscribe();
+        // What it gives holds a lock and must not live on.
+        drop(stopping.wait_for(|stopping| *stopping).await);
+    }
+
+    /// Lets clients that wait for runs or follow them go.
     pub(crate) fn stop_waiting(&self) {
         self.0.stopping.send_replace(true);
     }

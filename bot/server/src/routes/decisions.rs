@@ -1,36 +1,73 @@
 //! `POST /api/v1/runs/{run}/approve`, `deny`, `cancel`, `retry`, `steps/{step}/resolve`.
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
-use http::StatusCode;
 use rave_domain::request::{Change, Decision, Verdict};
 use rave_domain::{ErrorCode, RunId};
-use rave_engine::api::Changed;
-use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
-use super::answer;
 use super::runs::{run_id, shown, step_id};
 use super::submit::Sent;
+use super::view::RunView;
+use super::{Answer, InPath};
+use crate::document::ChangeRefusals;
 use crate::error::ApiError;
 use crate::fields::Fields;
+use crate::schema::{VERDICTS, VerdictWord};
 use crate::state::Server;
 
 /// Reasons are shown in chats and kept in the audit trail.
 const LONGEST_REASON: usize = 1000;
 
-/// `{reason}`, or no body.
+/// Approve a run
+#[utoipa::path(
+    post,
+    path = "/api/v1/runs/{run}/approve",
+    operation_id = "approve",
+    tag = "runs",
+    params(
+        ("run" = String, Path, description = "The run's id: `run_…`."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
+            description = "A repeat with the same key gets the first answer and does nothing."),
+    ),
+    request_body = Option<ReasonBody>,
+    security(("key" = []), ("token" = [])),
+    responses(
+        (status = 200, description = "The run, which has ended.", body = Answer<RunView>),
+        (status = 202, description = "The run, which goes on or waits.", body = Answer<RunView>),
+        ChangeRefusals,
+    ),
+)]
 pub(crate) async fn approve(
     State(server): State<Server>,
-    Path(run): Path<String>,
+    InPath(run): InPath<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
     decide(&server, request, &run, Decision::Approve).await
 }
 
-/// `{reason}`, or no body.
+/// Deny a run
+#[utoipa::path(
+    post,
+    path = "/api/v1/runs/{run}/deny",
+    operation_id = "deny",
+    tag = "runs",
+    params(
+        ("run" = String, Path, description = "The run's id: `run_…`."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
+            description = "A repeat with the same key gets the first answer and does nothing."),
+    ),
+    request_body = Option<ReasonBody>,
+    security(("key" = []), ("token" = [])),
+    responses(
+        (status = 200, description = "The run, which has ended.", body = Answer<RunView>),
+        (status = 202, description = "The run, which goes on or waits.", body = Answer<RunView>),
+        ChangeRefusals,
+    ),
+)]
 pub(crate) async fn deny(
     State(server): State<Server>,
-    Path(run): Path<String>,
+    InPath(run): InPath<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
     decide(&server, request, &run, Decision::Deny).await
@@ -43,7 +80,7 @@ async fn decide(
     decision: Decision,
 ) -> Result<Response, ApiError> {
     let (sent, run) = receive(server, request, run).await?;
-    let reason = reason(&sent.body)?;
+    let ReasonBody { reason } = ReasonBody::parse(&sent.body)?;
     change(
         server,
         &sent,
@@ -56,21 +93,58 @@ async fn decide(
     .await
 }
 
-/// `{reason}`, or no body.
+/// Stop a run
+#[utoipa::path(
+    post,
+    path = "/api/v1/runs/{run}/cancel",
+    operation_id = "cancel",
+    tag = "runs",
+    params(
+        ("run" = String, Path, description = "The run's id: `run_…`."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
+            description = "A repeat with the same key gets the first answer and does nothing."),
+    ),
+    request_body = Option<ReasonBody>,
+    security(("key" = []), ("token" = [])),
+    responses(
+        (status = 200, description = "The run, which has ended.", body = Answer<RunView>),
+        (status = 202, description = "The run, which goes on or waits.", body = Answer<RunView>),
+        ChangeRefusals,
+    ),
+)]
 pub(crate) async fn cancel(
     State(server): State<Server>,
-    Path(run): Path<String>,
+    InPath(run): InPath<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (sent, run) = receive(&server, request, &run).await?;
-    let reason = reason(&sent.body)?;
+    let ReasonBody { reason } = ReasonBody::parse(&sent.body)?;
     change(&server, &sent, Change::Cancel { run, reason }).await
 }
 
-/// No body.
+/// Run again what did not succeed
+///
+/// The answer is a new run, with a plan and approvals of its own.
+#[utoipa::path(
+    post,
+    path = "/api/v1/runs/{run}/retry",
+    operation_id = "retry",
+    tag = "runs",
+    params(
+        ("run" = String, Path, description = "The run's id: `run_…`."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
+            description = "A repeat with the same key gets the first answer and does nothing."),
+    ),
+    security(("key" = []), ("token" = [])),
+    responses(
+        (status = 200, description = "The run, which has ended.", body = Answer<RunView>),
+        (status = 202, description = "The run, which goes on or waits.", body = Answer<RunView>),
+        ChangeRefusals,
+    ),
+)]
 pub(crate) async fn retry(
     State(server): State<Server>,
-    Path(run): Path<String>,
+    InPath(run): InPath<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (sent, run) = receive(&server, request, &run).await?;
@@ -81,15 +155,34 @@ pub(crate) async fn retry(
     change(&server, &sent, Change::Retry { run }).await
 }
 
-/// `{verdict: happened | did-not | again}`.
+/// Say what became of a step whose outcome is unknown
+#[utoipa::path(
+    post,
+    path = "/api/v1/runs/{run}/steps/{step}/resolve",
+    operation_id = "resolve",
+    tag = "runs",
+    params(
+        ("run" = String, Path, description = "The run's id: `run_…`."),
+        ("step" = u32, Path, minimum = 1, description = "The step's number, from 1."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
+            description = "A repeat with the same key gets the first answer and does nothing."),
+    ),
+    request_body = VerdictBody,
+    security(("key" = []), ("token" = [])),
+    responses(
+        (status = 200, description = "The run, which has ended.", body = Answer<RunView>),
+        (status = 202, description = "The run, which goes on or waits.", body = Answer<RunView>),
+        ChangeRefusals,
+    ),
+)]
 pub(crate) async fn resolve(
     State(server): State<Server>,
-    Path((run, step)): Path<(String, String)>,
+    InPath((run, step)): InPath<(String, String)>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (sent, run) = receive(&server, request, &run).await?;
     let step = step_id(&run, &step)?;
-    let verdict = verdict(&sent.body)?;
+    let VerdictBody { verdict } = VerdictBody::parse(&sent.body)?;
     change(&server, &sent, Change::Resolve { run, step, verdict }).await
 }
 
@@ -100,48 +193,60 @@ async fn receive(server: &Server, request: Request, run: &str) -> Result<(Sent, 
 }
 
 async fn change(server: &Server, sent: &Sent, change: Change) -> Result<Response, ApiError> {
-    Ok(match sent.submit(server, change).await? {
-        Changed::Run(snapshot) => shown(&snapshot, &sent.request_id),
-        Changed::Done { reply, data } => {
-            let mut body = if let Value::Object(data) = data {
-                data
-            } else {
-                Map::from_iter([("data".to_owned(), data)])
-            };
-            body.insert("message".to_owned(), reply.plain().into());
-            answer(StatusCode::OK, body, &sent.request_id)
-        }
-    })
+    let snapshot = sent.submit_run(server, change).await?;
+    Ok(shown(&snapshot, &sent.request_id))
 }
 
 fn is_empty(body: &[u8]) -> bool {
     body.iter().all(u8::is_ascii_whitespace)
 }
 
-pub(crate) fn reason(body: &[u8]) -> Result<String, ApiError> {
-    if is_empty(body) {
-        return Ok(String::new());
-    }
-    let mut fields = Fields::parse(body, &["reason"])?;
-    let reason = fields.text("reason").unwrap_or_default();
-    let reason = fields.finish(reason)?;
-    if reason.chars().count() > LONGEST_REASON {
-        return Err(ApiError::new(
-            ErrorCode::InvalidBody,
-            format!("reason has more than {LONGEST_REASON} characters"),
-        ));
-    }
-    Ok(reason)
+/// Why.
+#[derive(Debug, Default, ToSchema)]
+#[schema(as = ReasonRequest)]
+pub(crate) struct ReasonBody {
+    /// In your words; kept in the audit trail.
+    #[schema(value_type = Option<String>, max_length = 1000)]
+    reason: String,
 }
 
-pub(crate) fn verdict(body: &[u8]) -> Result<Verdict, ApiError> {
-    let verdicts = [Verdict::Happened, Verdict::DidNot, Verdict::Again];
-    let words = verdicts.map(Verdict::as_str);
-    let mut fields = Fields::parse(body, &["verdict"])?;
-    let word = fields.word("verdict", &words);
-    let word = fields.finish(word)?;
-    verdicts
-        .into_iter()
-        .find(|verdict| Some(verdict.as_str()) == word)
-        .ok_or_else(|| ApiError::new(ErrorCode::InvalidBody, "verdict is missing"))
+impl ReasonBody {
+    /// No body at all is no reason.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, ApiError> {
+        if is_empty(body) {
+            return Ok(Self::default());
+        }
+        let mut fields = Fields::parse(body, &["reason"])?;
+        let reason = fields.text("reason").unwrap_or_default();
+        let body = fields.finish(Self { reason })?;
+        if body.reason.chars().count() > LONGEST_REASON {
+            return Err(ApiError::new(
+                ErrorCode::InvalidBody,
+                format!("reason has more than {LONGEST_REASON} characters"),
+            ));
+        }
+        Ok(body)
+    }
+}
+
+/// What became of a step.
+#[derive(Debug, ToSchema)]
+#[schema(as = VerdictRequest)]
+pub(crate) struct VerdictBody {
+    #[schema(value_type = VerdictWord)]
+    verdict: Verdict,
+}
+
+impl VerdictBody {
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, ApiError> {
+        let words = VERDICTS.map(Verdict::as_str);
+        let mut fields = Fields::parse(body, &["verdict"])?;
+        let word = fields.word("verdict", &words);
+        let word = fields.finish(word)?;
+        VERDICTS
+            .into_iter()
+            .find(|verdict| Some(verdict.as_str()) == word)
+            .map(|verdict| Self { verdict })
+            .ok_or_else(|| ApiError::new(ErrorCode::InvalidBody, "verdict is missing"))
+    }
 }

@@ -1,53 +1,102 @@
 //! `GET /healthz`, `GET /readyz`.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use rave_engine::api::PartHealth;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::state::Server;
 
-/// The process answers. The seed's uptime checks look for `ok`.
-pub(crate) async fn healthz() -> Json<Value> {
-    Json(json!({"status": "ok"}))
+/// The process answers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// Always `ok`, which the ChatOps seed's uptime checks look for.
+    status: &'static str,
 }
 
-/// Whether Rave can do its work: 503 names the parts that keep it from that.
-pub(crate) async fn readyz(State(server): State<Server>) -> (StatusCode, Json<Value>) {
+/// How a part of Rave is.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PartState {
+    Ok,
+    /// Rave cannot do its work without it.
+    Failing,
+    /// Rave does its work all the same.
+    Degraded,
+}
+
+/// Whether Rave can do its work.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Readiness {
+    /// `ready` or `not ready`.
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    /// The parts that keep Rave from its work.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failing: Vec<String>,
+    parts: BTreeMap<String, PartState>,
+}
+
+/// Whether the process answers
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "health",
+    tag = "health",
+    responses((status = 200, description = "It does.", body = Health)),
+)]
+pub(crate) async fn healthz() -> Json<Health> {
+    Json(Health { status: "ok" })
+}
+
+/// Whether Rave can do its work
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "readiness",
+    tag = "health",
+    responses(
+        (status = 200, description = "It can.", body = Readiness),
+        (status = 503, description = "It cannot, because of the parts that are named.", body = Readiness),
+    ),
+)]
+pub(crate) async fn readyz(State(server): State<Server>) -> (StatusCode, Json<Readiness>) {
     let health = server.engine().health().await;
-    let failing: Vec<&str> = health
+    let failing: Vec<String> = health
         .iter()
         .filter(|part| part.required && part.fault.is_some())
-        .map(|part| part.part.as_str())
+        .map(|part| part.part.clone())
         .collect();
-    let parts = parts(&health);
-    if failing.is_empty() {
-        return (
-            StatusCode::OK,
-            Json(json!({"status": "ready", "parts": parts})),
-        );
+    let ready = failing.is_empty();
+    let body = Readiness {
+        status: if ready { "ready" } else { "not ready" },
+        detail: (!ready).then(|| format!("failing: {}", failing.join(", "))),
+        failing,
+        parts: parts(&health),
+    };
+    if ready {
+        (StatusCode::OK, Json(body))
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, Json(body))
     }
-    let body = json!({
-        "status": "not ready",
-        "detail": format!("failing: {}", failing.join(", ")),
-        "failing": failing,
-        "parts": parts,
-    });
-    (StatusCode::SERVICE_UNAVAILABLE, Json(body))
 }
 
 /// The parts by name. Their faults are for people who may log in, so here they only have a word.
-pub(crate) fn parts(health: &[PartHealth]) -> Map<String, Value> {
+pub(crate) fn parts(health: &[PartHealth]) -> BTreeMap<String, PartState> {
     health
         .iter()
         .map(|part| {
             let state = match (&part.fault, part.required) {
-                (None, _) => "ok",
-                (Some(_), true) => "failing",
-                (Some(_), false) => "degraded",
+                (None, _) => PartState::Ok,
+                (Some(_), true) => PartState::Failing,
+                (Some(_), false) => PartState::Degraded,
             };
-            (part.part.clone(), state.into())
+            (part.part.clone(), state)
         })
         .collect()
 }

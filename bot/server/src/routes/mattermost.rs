@@ -19,10 +19,43 @@ use rave_engine::api::{Caller, Refusal};
 
 use crate::admission::{client_address, details};
 use crate::body;
+use crate::document::ChatRefusals;
 use crate::error::ApiError;
 use crate::state::Server;
 
-/// A slash command.
+/// A slash command from Mattermost
+///
+/// The form is Mattermost's, with the slash command's `token` in it. Whatever is wrong with a
+/// command that has the right token is said in a 200, because Mattermost shows nothing else to
+/// people.
+#[utoipa::path(
+    post,
+    path = "/chat/mattermost/command",
+    operation_id = "mattermost_command",
+    tag = "chat",
+    request_body(
+        content = inline(BTreeMap<String, String>),
+        content_type = "application/x-www-form-urlencoded",
+        description = "`token`, `team_id`, `channel_id`, `user_id`, `command`, `text`, `trigger_id`, `response_url` and the others that Mattermost sends.",
+        example = json!({
+            "token": "the-token-of-the-slash-command",
+            "team_id": "t1",
+            "channel_id": "c1",
+            "user_id": "u-ann",
+            "user_name": "ann",
+            "command": "/rave",
+            "text": "help",
+            "trigger_id": "x1",
+            "response_url": "https://chat.example.com/hooks/commands/x1",
+        }),
+    ),
+    security(()),
+    responses(
+        (status = 200, description = "What Mattermost shows.", body = Object, content_type = "application/json"),
+        (status = 401, description = "The token is missing or not one of ours.", body = Object, content_type = "application/json"),
+        ChatRefusals,
+    ),
+)]
 pub(crate) async fn command(
     State(server): State<Server>,
     request: Request,

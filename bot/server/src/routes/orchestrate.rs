@@ -14,15 +14,34 @@ use rave_domain::{ErrorCode, IntentName, UserError};
 
 use rave_catalog::Catalog;
 use rave_engine::api::{DryRun, RunSnapshot};
-use serde_json::{Map, Value};
 
-use super::answer;
 use super::submit::Sent;
+use super::{Answer, answer};
+use crate::document::AskRefusals;
 use crate::error::ApiError;
-use crate::seed::{self, OrchestrateBody, Outputs, Refused};
+use crate::seed::{self, Many, OrchestrateBody, Outputs, Refused};
 use crate::state::Server;
 
-/// `{intents, dry_run, stop_on_failure, rollback_on_failure, parallel, unwind, arguments, wait}`.
+/// Run several intents in one run
+///
+/// An intent that cannot run is a result, not an error of the request.
+#[utoipa::path(
+    post,
+    path = "/orchestrate",
+    operation_id = "orchestrate",
+    tag = "chatops",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
+            description = "A repeat with the same key gets the first answer and does nothing."),
+    ),
+    request_body = OrchestrateBody,
+    security(("key" = []), ("token" = [])),
+    responses(
+        (status = 200, description = "What became of them, or would.", body = Answer<Many>),
+        (status = 202, description = "The run goes on or waits.", body = Answer<Many>),
+        AskRefusals,
+    ),
+)]
 pub(crate) async fn orchestrate(
     State(server): State<Server>,
     request: Request,
@@ -77,8 +96,8 @@ impl<'a> Call<'a> {
         call
     }
 
-    async fn run(mut self) -> Result<(StatusCode, Map<String, Value>), ApiError> {
-        let stop = self.body.options.stop_on_failure;
+    async fn run(mut self) -> Result<(StatusCode, Many), ApiError> {
+        let stop = self.body.stop_on_failure;
         let mut refused = std::mem::take(&mut self.unknown);
         if !stop && self.known.len() > 1 {
             // Asked for one by one, so that those which cannot run do not hold back the others.
@@ -111,7 +130,7 @@ impl<'a> Call<'a> {
         &self,
         snapshot: Option<RunSnapshot>,
         refused: &[Refused],
-    ) -> (StatusCode, Map<String, Value>) {
+    ) -> (StatusCode, Many) {
         let outputs = match &snapshot {
             Some(snapshot) => self.sent.outputs(self.server, snapshot).await,
             None => Outputs::new(),
@@ -127,7 +146,7 @@ impl<'a> Call<'a> {
     }
 
     /// What would happen to those that can run, and why the others cannot.
-    async fn plan(mut self) -> Result<Map<String, Value>, ApiError> {
+    async fn plan(mut self) -> Result<Many, ApiError> {
         let mut refused = std::mem::take(&mut self.unknown);
         let dry = match self.look_at(self.known.clone()).await {
             Err(error) if is_about_an_intent(error.code) => {

@@ -64,6 +64,14 @@ impl Query {
             .transpose()
     }
 
+    /// A whole number.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
+        let wrong = || invalid(format!("{name} must be a whole number from 0"));
+        self.text(name)
+            .map(|text| text.parse().map_err(|_| wrong()))
+            .transpose()
+    }
+
     /// One of some words.
     pub(crate) fn word<T: Copy>(
         &self,

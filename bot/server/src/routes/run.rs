@@ -5,13 +5,33 @@ use axum::response::Response;
 use http::StatusCode;
 use rave_domain::request::Change;
 
-use super::answer;
 use super::submit::Sent;
+use super::{Answer, answer};
+use crate::document::AskRefusals;
 use crate::error::ApiError;
-use crate::seed::{self, RunBody};
+use crate::seed::{self, One, RunBody};
 use crate::state::Server;
 
-/// `{name, dry_run, rollback_on_failure, arguments, wait}`.
+/// Run one intent
+///
+/// Its dependencies run before it and are listed beside it.
+#[utoipa::path(
+    post,
+    path = "/run",
+    operation_id = "run",
+    tag = "chatops",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
+            description = "A repeat with the same key gets the first answer and does nothing."),
+    ),
+    request_body = RunBody,
+    security(("key" = []), ("token" = [])),
+    responses(
+        (status = 200, description = "It succeeded, or would be run.", body = Answer<One>),
+        (status = 202, description = "The run goes on or waits.", body = Answer<One>),
+        AskRefusals,
+    ),
+)]
 pub(crate) async fn run(
     State(server): State<Server>,
     request: Request,

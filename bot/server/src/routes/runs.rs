@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
@@ -11,27 +11,40 @@ use rave_domain::request::Change;
 use rave_domain::run::RunStatus;
 use rave_domain::{ErrorCode, RunId, StepId, UserError};
 use rave_engine::api::{Caller, RunSnapshot};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::query::Query;
 use super::submit::Sent;
-use super::{answer, request_id, view};
+use super::view::{self, DryRunView, PageView, RowView, RunView};
+use super::{Answer, InPath, answer, request_id};
+use crate::document::{AskRefusals, ListRefusals, RunRefusals};
 use crate::error::ApiError;
-use crate::seed::{OrchestrateBody, intent_name};
+use crate::schema::{RUN_STATES, RunState};
+use crate::seed::{AskBody, intent_name};
 use crate::state::Server;
 
-const STATES: &[(&str, RunStatus)] = &[
-    ("planned", RunStatus::Planned),
-    ("awaiting_approval", RunStatus::AwaitingApproval),
-    ("queued", RunStatus::Queued),
-    ("running", RunStatus::Running),
-    ("compensating", RunStatus::Compensating),
-    ("succeeded", RunStatus::Succeeded),
-    ("failed", RunStatus::Failed),
-    ("cancelled", RunStatus::Cancelled),
-    ("needs_attention", RunStatus::NeedsAttention),
-];
-
-/// `GET /api/v1/runs?state=&person=&intent=&cursor=&limit=`.
+/// Runs, newest first
+///
+/// Only those that the caller may read, so a page may hold fewer than `limit`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/runs",
+    operation_id = "list_runs",
+    tag = "runs",
+    params(
+        ("state" = Option<RunState>, Query, description = "Only in this state."),
+        ("person" = Option<String>, Query, pattern = "^[A-Za-z0-9_.@+-]{0,128}$", description = "Only of this person."),
+        ("intent" = Option<String>, Query, max_length = 128, pattern = r"^([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)?$", description = "Only with this intent."),
+        ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Rows in the page; 50 unless told."),
+    ),
+    security(("key" = []), ("token" = [])),
+    responses(
+        (status = 200, description = "A page of runs.", body = Answer<PageView<RowView>>),
+        ListRefusals,
+    ),
+)]
 pub(crate) async fn list(
     State(server): State<Server>,
     request: Request,
@@ -41,8 +54,9 @@ pub(crate) async fn list(
         request.uri(),
         &["state", "person", "intent", "cursor", "limit"],
     )?;
+    let states = RUN_STATES.map(|state| (state.as_str(), state));
     let filter = RunFilter {
-        statuses: query.word("state", STATES)?.into_iter().collect(),
+        statuses: query.word("state", &states)?.into_iter().collect(),
         person: query.typed("person")?,
         intent: query.typed("intent")?,
     };
@@ -50,7 +64,22 @@ pub(crate) async fn list(
     listed(&server, &caller, &filter, &query, &id).await
 }
 
-/// `GET /api/v1/approvals`: runs that wait for people.
+/// Runs that wait for people
+#[utoipa::path(
+    get,
+    path = "/api/v1/approvals",
+    operation_id = "approvals",
+    tag = "runs",
+    params(
+        ("cursor" = Option<String>, Query, description = "The `next` of the page before."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Rows in the page; 50 unless told."),
+    ),
+    security(("key" = []), ("token" = [])),
+    responses(
+        (status = 200, description = "A page of runs.", body = Answer<PageView<RowView>>),
+        ListRefusals,
+    ),
+)]
 pub(crate) async fn approvals(
     State(server): State<Server>,
     request: Request,
@@ -77,23 +106,38 @@ async fn listed(
     Ok(answer(StatusCode::OK, body, request_id))
 }
 
-/// `POST /api/v1/runs`: as `/orchestrate`, but answered as soon as the run is durable unless
-/// `wait` says otherwise, and with errors as errors.
+/// Ask for a run
+///
+/// Answered as soon as the run is durable, unless `wait` says otherwise.
+#[utoipa::path(
+    post,
+    path = "/api/v1/runs",
+    operation_id = "ask",
+    tag = "runs",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
+            description = "A repeat with the same key gets the first answer and does nothing."),
+    ),
+    request_body = AskBody,
+    security(("key" = []), ("token" = [])),
+    responses(
+        (status = 200, description = "The run, which has ended; or what would happen.", body = Answer<Asked>),
+        (status = 202, description = "The run, which goes on or waits.", body = Answer<RunView>),
+        AskRefusals,
+    ),
+)]
 pub(crate) async fn submit(
     State(server): State<Server>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let mut sent = Sent::receive(&server, request, None).await?;
-    let body = OrchestrateBody::parse(&sent.body)?;
+    let AskBody(body) = AskBody::parse(&sent.body)?;
     server.limit_person(&sent.caller, &sent.path)?;
     let intents = body
         .intents
         .iter()
         .map(|name| intent_name(name))
         .collect::<Result<Vec<_>, _>>()?;
-    if intents.is_empty() {
-        return Err(ApiError::new(ErrorCode::InvalidBody, "intents is empty"));
-    }
     // Key files know two ways to ask for runs.
     sent.caller.endpoint = Some(if intents.len() == 1 {
         "run"
@@ -104,37 +148,62 @@ pub(crate) async fn submit(
     if body.dry_run {
         let dry = server.engine().dry_run(&sent.caller, &request).await;
         let dry = dry.inspect_err(|error| server.denied(&sent.caller, &sent.path, error))?;
-        return Ok(answer(
-            StatusCode::OK,
-            view::dry_run(&dry),
-            &sent.request_id,
-        ));
+        let asked = Asked::DryRun(view::dry_run(&dry));
+        return Ok(answer(StatusCode::OK, asked, &sent.request_id));
     }
     let snapshot = sent.submit_run(&server, Change::Run(request)).await?;
     let wait = body.wait.unwrap_or(Duration::ZERO);
     let snapshot = server.wait(snapshot, Some(wait)).await?;
-    Ok(shown(&snapshot, &sent.request_id))
+    let body = Asked::Run(Box::new(view::run(&snapshot)));
+    Ok(placed(&snapshot, body, &sent.request_id))
 }
 
-/// A run after a change: 200 once it has ended, 202 while it goes on.
+/// What comes of asking for a run.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Asked {
+    Run(Box<RunView>),
+    DryRun(DryRunView),
+}
+
+/// A run after a change.
 pub(crate) fn shown(snapshot: &RunSnapshot, request_id: &str) -> Response {
+    placed(snapshot, view::run(snapshot), request_id)
+}
+
+/// An answer about a run: 200 once it has ended, 202 while it goes on, and where it is found.
+fn placed(snapshot: &RunSnapshot, body: impl Serialize, request_id: &str) -> Response {
     let run = &snapshot.run;
     let status = if run.status.is_terminal() {
         StatusCode::OK
     } else {
         StatusCode::ACCEPTED
     };
-    let mut response = answer(status, view::run(snapshot), request_id);
+    let mut response = answer(status, body, request_id);
     if let Ok(place) = HeaderValue::from_str(&format!("/api/v1/runs/{}", run.id)) {
         response.headers_mut().insert(LOCATION, place);
     }
     response
 }
 
-/// `GET /api/v1/runs/{run}`.
+/// One run
+#[utoipa::path(
+    get,
+    path = "/api/v1/runs/{run}",
+    operation_id = "show_run",
+    tag = "runs",
+    params(
+        ("run" = String, Path, description = "The run's id: `run_…`."),
+    ),
+    security(("key" = []), ("token" = [])),
+    responses(
+        (status = 200, description = "The run.", body = Answer<RunView>),
+        RunRefusals,
+    ),
+)]
 pub(crate) async fn show(
     State(server): State<Server>,
-    Path(run): Path<String>,
+    InPath(run): InPath<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let caller = server.admit(&request, None)?;
@@ -143,10 +212,25 @@ pub(crate) async fn show(
     Ok(answer(StatusCode::OK, view::run(&snapshot), &id))
 }
 
-/// `GET /api/v1/runs/{run}/steps/{step}/output`, as text.
+/// The whole output of a step, so far
+#[utoipa::path(
+    get,
+    path = "/api/v1/runs/{run}/steps/{step}/output",
+    operation_id = "step_output",
+    tag = "runs",
+    params(
+        ("run" = String, Path, description = "The run's id: `run_…`."),
+        ("step" = u32, Path, minimum = 1, description = "The step's number, from 1."),
+    ),
+    security(("key" = []), ("token" = [])),
+    responses(
+        (status = 200, description = "The output, secrets taken out.", body = String, content_type = "text/plain"),
+        RunRefusals,
+    ),
+)]
 pub(crate) async fn output(
     State(server): State<Server>,
-    Path((run, step)): Path<(String, String)>,
+    InPath((run, step)): InPath<(String, String)>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let caller = server.admit(&request, None)?;

@@ -4,17 +4,69 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use rave_catalog::{Schedule, When};
+use rave_domain::IntentName;
 use rave_domain::request::Change;
-use rave_engine::api::Changed;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::submit::Sent;
-use super::{answer, request_id, run};
+use super::{Answer, answer, request_id, run};
+use crate::document::{AskRefusals, ListRefusals, ReloadRefusals};
 use crate::error::ApiError;
-use crate::seed::{self, RunNowBody};
+use crate::seed::{self, One, RunBody, RunNowBody};
 use crate::state::Server;
 
-/// `GET /schedules`: enabled entries, also while the scheduler is off.
+/// Schedules in the seed's words.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Schedules {
+    /// Whether they fire.
+    enabled: bool,
+    /// Always true: the seed's scheduler was a library that could be missing.
+    have_apscheduler: bool,
+    count: usize,
+    loaded: Vec<ScheduleEntry>,
+}
+
+/// An enabled schedule.
+#[derive(Debug, Serialize, ToSchema)]
+struct ScheduleEntry {
+    name: String,
+    #[schema(value_type = String)]
+    intent: IntentName,
+    r#type: ScheduleType,
+    /// Of a `cron`: when, in five fields.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cron: Option<String>,
+    /// Of an `interval`: how many seconds lie between two firings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<u64>,
+    /// Whether it only says what would happen.
+    dry_run: bool,
+    /// The time zone that its hours are in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timezone: Option<String>,
+}
+
+/// How a schedule is written.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ScheduleType {
+    Cron,
+    Interval,
+}
+
+/// Enabled schedules, also while the scheduler is off
+#[utoipa::path(
+    get,
+    path = "/schedules",
+    operation_id = "schedules",
+    tag = "chatops",
+    security(("key" = []), ("token" = [])),
+    responses(
+        (status = 200, description = "The schedules.", body = Answer<Schedules>),
+        ListRefusals,
+    ),
+)]
 pub(crate) async fn list(
     State(server): State<Server>,
     request: Request,
@@ -28,51 +80,78 @@ pub(crate) async fn list(
             seed::in_the_seeds_words(error, "", "RBAC: schedules not permitted")
         })?;
     let catalog = server.engine().catalog();
-    let loaded: Vec<Value> = loaded(catalog.schedules()).collect();
-    let mut body = Map::new();
-    body.insert("enabled".to_owned(), server.about().scheduler.into());
-    // The seed's scheduler was a library that could be missing; this one is built in.
-    body.insert("have_apscheduler".to_owned(), true.into());
-    body.insert("count".to_owned(), loaded.len().into());
-    body.insert("loaded".to_owned(), loaded.into());
-    Ok(answer(
-        StatusCode::OK,
-        body,
-        &request_id(request.extensions()),
-    ))
+    let loaded: Vec<ScheduleEntry> = loaded(catalog.schedules()).collect();
+    let body = Schedules {
+        enabled: server.about().scheduler,
+        have_apscheduler: true,
+        count: loaded.len(),
+        loaded,
+    };
+    let id = request_id(request.extensions());
+    Ok(answer(StatusCode::OK, body, &id))
 }
 
-fn loaded(schedules: &[Schedule]) -> impl Iterator<Item = Value> {
-    schedules
-        .iter()
-        .filter(|schedule| schedule.enabled)
-        .map(|schedule| {
-            let Schedule {
-                name,
-                intent,
-                when,
-                enabled: _,
-                dry_run,
-                timezone,
-            } = schedule;
-            let mut entry = match when {
-                When::Cron(line) => json!({
-                    "name": name, "intent": intent, "type": "cron", "cron": line,
-                    "dry_run": dry_run,
-                }),
-                When::EverySeconds(seconds) => json!({
-                    "name": name, "intent": intent, "type": "interval", "seconds": seconds,
-                    "dry_run": dry_run,
-                }),
-            };
-            if let (Some(timezone), Some(entry)) = (timezone, entry.as_object_mut()) {
-                entry.insert("timezone".to_owned(), timezone.clone().into());
-            }
-            entry
-        })
+fn loaded(schedules: &[Schedule]) -> impl Iterator<Item = ScheduleEntry> {
+    let enabled = schedules.iter().filter(|schedule| schedule.enabled);
+    enabled.map(|schedule| {
+        let Schedule {
+            name,
+            intent,
+            when,
+            enabled: _,
+            dry_run,
+            timezone,
+        } = schedule.clone();
+        let (r#type, cron, seconds) = match when {
+            When::Cron(line) => (ScheduleType::Cron, Some(line), None),
+            When::EverySeconds(seconds) => (ScheduleType::Interval, None, Some(seconds)),
+        };
+        ScheduleEntry {
+            name,
+            intent,
+            r#type,
+            cron,
+            seconds,
+            dry_run,
+            timezone,
+        }
+    })
 }
 
-/// `POST /schedules/reload`: intents and schedules from their files.
+/// What a reload came to.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct Reloaded {
+    /// How many intents there are now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intents: Option<usize>,
+    /// False while the scheduler is off.
+    ok: bool,
+    /// Why nothing was reloaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+    /// How many enabled schedules there are now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<usize>,
+}
+
+/// Read intents and schedules from their files again
+///
+/// One mistake in them and the old ones stay in force.
+#[utoipa::path(
+    post,
+    path = "/schedules/reload",
+    operation_id = "reload",
+    tag = "chatops",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
+            description = "A repeat with the same key gets the first answer and does nothing."),
+    ),
+    security(("key" = []), ("token" = [])),
+    responses(
+        (status = 200, description = "What there is now; or that the scheduler is off.", body = Answer<Reloaded>),
+        ReloadRefusals,
+    ),
+)]
 pub(crate) async fn reload(
     State(server): State<Server>,
     request: Request,
@@ -88,38 +167,49 @@ pub(crate) async fn reload(
                 server.denied(&sent.caller, "/schedules/reload", &error);
                 seed::in_the_seeds_words(error, "", denied)
             })?;
-        let body = Map::from_iter([
-            ("ok".to_owned(), false.into()),
-            ("error".to_owned(), "Scheduler not enabled".into()),
-        ]);
+        let body = Reloaded {
+            error: Some("Scheduler not enabled"),
+            ..Reloaded::default()
+        };
         return Ok(answer(StatusCode::OK, body, &sent.request_id));
     }
     let changed = sent.submit(&server, Change::Reload).await;
-    let changed = changed.map_err(|error| seed::in_the_seeds_words(error, "", denied))?;
-    let mut body = match changed {
-        Changed::Done {
-            data: Value::Object(data),
-            ..
-        } => data,
-        Changed::Done { .. } | Changed::Run(_) => Map::new(),
-    };
-    body.insert("ok".to_owned(), true.into());
-    // The seed counts schedules here; how many intents there are is `intents`.
+    changed.map_err(|error| seed::in_the_seeds_words(error, "", denied))?;
     let catalog = server.engine().catalog();
-    let count = loaded(catalog.schedules()).count();
-    body.insert("count".to_owned(), count.into());
-    body.insert("intents".to_owned(), catalog.len().into());
-    body.shift_remove("schedules");
+    let body = Reloaded {
+        intents: Some(catalog.len()),
+        ok: true,
+        error: None,
+        // The seed counts schedules here.
+        count: Some(loaded(catalog.schedules()).count()),
+    };
     Ok(answer(StatusCode::OK, body, &sent.request_id))
 }
 
-/// `POST /schedules/run_now`: `{intent, dry_run, …}`, answered as `/run`.
+/// Run a schedule's intent now
+#[utoipa::path(
+    post,
+    path = "/schedules/run_now",
+    operation_id = "run_now",
+    tag = "chatops",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
+            description = "A repeat with the same key gets the first answer and does nothing."),
+    ),
+    request_body = RunNowBody,
+    security(("key" = []), ("token" = [])),
+    responses(
+        (status = 200, description = "The intent succeeded, or would be run.", body = Answer<One>),
+        (status = 202, description = "The run goes on or waits.", body = Answer<One>),
+        AskRefusals,
+    ),
+)]
 pub(crate) async fn run_now(
     State(server): State<Server>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let sent = Sent::receive(&server, request, Some("schedules_run_now")).await?;
-    let body = RunNowBody::parse(&sent.body)?;
+    let body = RunBody::from(RunNowBody::parse(&sent.body)?);
     server.limit_address("/schedules/run_now", &sent.caller)?;
     run::one(
         &server,

@@ -1,24 +1,39 @@
 //! What the seed's endpoints are sent.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rave_domain::request::{Order, RunOptions, RunRequest, Unwind};
 use rave_domain::{ErrorCode, IntentName, UserError};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::error::ApiError;
 use crate::fields::Fields;
+use crate::schema::{Arguments, IntentText, UnwindWord};
 
 /// Names in one request; a catalog has room for more, a request for a person to read has not.
 const MOST_INTENTS: usize = 1000;
 
-/// `POST /run`.
-#[derive(Debug)]
+/// One intent to run.
+#[derive(Debug, ToSchema)]
+#[schema(as = RunRequest)]
 pub(crate) struct RunBody {
+    /// The intent.
+    #[schema(value_type = IntentText)]
     pub(crate) name: String,
+    /// Only say what would happen.
+    #[schema(value_type = Option<bool>, default = false)]
     pub(crate) dry_run: bool,
+    /// Undo what a failed step did.
+    #[schema(value_type = Option<bool>, default = true)]
     pub(crate) rollback_on_failure: bool,
+    /// Arguments by the names of the intent's parameters.
+    #[schema(value_type = Option<Arguments>)]
     pub(crate) arguments: BTreeMap<String, Vec<String>>,
+    /// Seconds to wait for the end; without it, until the run has ended or waits for people.
+    #[schema(value_type = Option<f64>, minimum = 0, maximum = 604800)]
     pub(crate) wait: Option<Duration>,
 }
 
@@ -52,12 +67,30 @@ impl RunBody {
     }
 }
 
-/// `POST /schedules/run_now`: as `/run`, with another name for the name.
-#[derive(Debug)]
-pub(crate) struct RunNowBody;
+/// One intent to run now, as if its schedule had fired. As `RunRequest`, with another name for
+/// the name.
+#[derive(Debug, ToSchema)]
+#[schema(as = RunNowRequest)]
+pub(crate) struct RunNowBody {
+    /// The intent.
+    #[schema(value_type = IntentText)]
+    intent: String,
+    /// Only say what would happen.
+    #[schema(value_type = Option<bool>, default = false)]
+    dry_run: bool,
+    /// Undo what a failed step did.
+    #[schema(value_type = Option<bool>, default = true)]
+    rollback_on_failure: bool,
+    /// Arguments by the names of the intent's parameters.
+    #[schema(value_type = Option<Arguments>)]
+    arguments: BTreeMap<String, Vec<String>>,
+    /// Seconds to wait for the end; without it, until the run has ended or waits for people.
+    #[schema(value_type = Option<f64>, minimum = 0, maximum = 604800)]
+    wait: Option<Duration>,
+}
 
 impl RunNowBody {
-    pub(crate) fn parse(body: &[u8]) -> Result<RunBody, ApiError> {
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, ApiError> {
         const KNOWN: &[&str] = &[
             "intent",
             "dry_run",
@@ -66,8 +99,8 @@ impl RunNowBody {
             "wait",
         ];
         let mut fields = Fields::parse(body, KNOWN)?;
-        let body = RunBody {
-            name: fields.name("intent"),
+        let body = Self {
+            intent: fields.name("intent"),
             dry_run: fields.flag("dry_run", false),
             rollback_on_failure: fields.flag("rollback_on_failure", true),
             arguments: fields.arguments(),
@@ -77,13 +110,46 @@ impl RunNowBody {
     }
 }
 
-/// `POST /orchestrate`, and `POST /api/v1/runs`.
-#[derive(Debug)]
+impl From<RunNowBody> for RunBody {
+    fn from(body: RunNowBody) -> Self {
+        Self {
+            name: body.intent,
+            dry_run: body.dry_run,
+            rollback_on_failure: body.rollback_on_failure,
+            arguments: body.arguments,
+            wait: body.wait,
+        }
+    }
+}
+
+/// Several intents to run.
+#[derive(Debug, ToSchema)]
+#[schema(as = OrchestrateRequest)]
 pub(crate) struct OrchestrateBody {
+    /// The intents, in the order in which they run.
+    #[schema(value_type = Vec<IntentText>, max_items = 1000)]
     pub(crate) intents: Vec<String>,
+    /// Only say what would happen.
+    #[schema(value_type = Option<bool>, default = false)]
     pub(crate) dry_run: bool,
+    /// Start nothing further once something has failed.
+    #[schema(value_type = Option<bool>, default = true)]
+    pub(crate) stop_on_failure: bool,
+    /// Undo what a failed step did.
+    #[schema(value_type = Option<bool>, default = true)]
+    pub(crate) rollback_on_failure: bool,
+    /// Run them at the same time instead of one after the other.
+    #[schema(value_type = Option<bool>, default = false)]
+    pub(crate) parallel: bool,
+    /// What a failure undoes: the failed step, or everything the run did.
+    #[schema(value_type = Option<UnwindWord>)]
+    pub(crate) unwind: Unwind,
+    /// Arguments by the names of the intents' parameters.
+    #[schema(value_type = Option<Arguments>)]
     pub(crate) arguments: BTreeMap<String, Vec<String>>,
-    pub(crate) options: RunOptions,
+    /// Seconds to wait for the end. Without it, `/orchestrate` waits until the run has ended or
+    /// waits for people, and `/api/v1/runs` does not wait.
+    #[schema(value_type = Option<f64>, minimum = 0, maximum = 604800)]
     pub(crate) wait: Option<Duration>,
 }
 
@@ -103,20 +169,14 @@ impl OrchestrateBody {
         let body = Self {
             intents: fields.names("intents", MOST_INTENTS),
             dry_run: fields.flag("dry_run", false),
-            arguments: fields.arguments(),
-            options: RunOptions {
-                stop_on_failure: fields.flag("stop_on_failure", true),
-                rollback_on_failure: fields.flag("rollback_on_failure", true),
-                unwind: match fields.word("unwind", &["step", "run"]) {
-                    Some("run") => Unwind::Run,
-                    Some(_) | None => Unwind::Step,
-                },
-                order: if fields.flag("parallel", false) {
-                    Order::Parallel
-                } else {
-                    Order::Sequential
-                },
+            stop_on_failure: fields.flag("stop_on_failure", true),
+            rollback_on_failure: fields.flag("rollback_on_failure", true),
+            parallel: fields.flag("parallel", false),
+            unwind: match fields.word("unwind", &["step", "run"]) {
+                Some("run") => Unwind::Run,
+                Some(_) | None => Unwind::Step,
             },
+            arguments: fields.arguments(),
             wait: fields.wait(),
         };
         fields.finish(body)
@@ -127,13 +187,59 @@ impl OrchestrateBody {
         RunRequest {
             intents,
             arguments: self.arguments.clone(),
-            options: self.options.clone(),
+            options: RunOptions {
+                stop_on_failure: self.stop_on_failure,
+                rollback_on_failure: self.rollback_on_failure,
+                unwind: self.unwind,
+                order: if self.parallel {
+                    Order::Parallel
+                } else {
+                    Order::Sequential
+                },
+            },
         }
     }
 }
 
-/// `POST /validate`.
+/// At least one intent to run. Otherwise as `OrchestrateRequest`.
 #[derive(Debug)]
+pub(crate) struct AskBody(pub(crate) OrchestrateBody);
+
+impl AskBody {
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, ApiError> {
+        let body = OrchestrateBody::parse(body)?;
+        if body.intents.is_empty() {
+            return Err(ApiError::new(ErrorCode::InvalidBody, "intents is empty"));
+        }
+        Ok(Self(body))
+    }
+}
+
+impl PartialSchema for AskBody {
+    fn schema() -> RefOr<Schema> {
+        let mut schema = OrchestrateBody::schema();
+        if let RefOr::T(Schema::Object(object)) = &mut schema
+            && let Some(RefOr::T(Schema::Array(intents))) = object.properties.get_mut("intents")
+        {
+            intents.min_items = Some(1);
+        }
+        schema
+    }
+}
+
+impl ToSchema for AskBody {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("RunsRequest")
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        OrchestrateBody::schemas(schemas);
+    }
+}
+
+/// The text of an intent file to judge.
+#[derive(Debug, ToSchema)]
+#[schema(as = ValidateRequest)]
 pub(crate) struct ValidateBody {
     pub(crate) yaml_content: String,
 }

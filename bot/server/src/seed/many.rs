@@ -4,12 +4,60 @@
 //! was asked for and is a dependency of another runs once and counts once.
 
 use http::StatusCode;
-use rave_domain::{IntentName, UserError};
+use rave_domain::run::RunStatus;
+use rave_domain::{IntentName, RunId, UserError};
 use rave_engine::api::{DryRun, RunSnapshot};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::item::{self, Item, Outputs};
-use super::one::{add_list, plan_facts, standing, steps};
+use super::one::{PlanFacts, plan_facts, standing, steps};
+use crate::schema::RunState;
+
+/// The answer about several intents.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ManyResults)]
+pub(crate) struct Many {
+    /// Whether every intent is.
+    ok: bool,
+    /// Every step once, dependencies too, in the order in which they run; then what could not.
+    results: Vec<Item>,
+    summary: Summary,
+    /// Intents that were named again; they ran once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    repeated: Vec<Repeated>,
+    /// True in a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run: Option<bool>,
+    /// Of a dry run: what approvers would see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<PlanFacts>,
+    /// The run; without one nothing was started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    run_id: Option<RunId>,
+    /// Where the run is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<RunState>)]
+    state: Option<RunStatus>,
+    /// Why the run ended, where the state alone does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// What a run that has not ended waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+/// An intent that was named again.
+#[derive(Debug, Serialize, ToSchema)]
+struct Repeated {
+    #[schema(value_type = String)]
+    intent: IntentName,
+    /// Always true.
+    skipped: bool,
+    /// Always `already_executed`.
+    reason: &'static str,
+}
 
 /// An intent of the request that cannot be part of a run, and why.
 #[derive(Debug, Clone)]
@@ -25,17 +73,16 @@ impl Refused {
 }
 
 /// What would happen, and what could not.
-pub(crate) fn planned(dry: Option<&DryRun>, refused: &[Refused], repeated: &[IntentName]) -> Item {
+pub(crate) fn planned(dry: Option<&DryRun>, refused: &[Refused], repeated: &[IntentName]) -> Many {
     let mut items: Vec<Item> = dry.map_or_else(Vec::new, |dry| {
         dry.plan.steps.iter().map(item::dry).collect()
     });
     items.extend(refused.iter().map(Refused::item));
-    let mut body = answer(items, repeated);
-    body.insert("dry_run".to_owned(), true.into());
-    if let Some(dry) = dry {
-        body.insert("plan".to_owned(), plan_facts(dry));
+    Many {
+        dry_run: Some(true),
+        plan: dry.map(plan_facts),
+        ..answer(items, repeated)
     }
-    body
 }
 
 /// What a run did, together with what was refused before it. Without a run, `held_back` was not
@@ -46,7 +93,7 @@ pub(crate) fn orchestrated(
     refused: &[Refused],
     held_back: &[IntentName],
     repeated: &[IntentName],
-) -> (StatusCode, Item) {
+) -> (StatusCode, Many) {
     let mut items: Vec<Item> = snapshot.map_or_else(Vec::new, |snapshot| {
         steps(&snapshot.run, outputs)
             .map(|(_, item)| item)
@@ -57,83 +104,81 @@ pub(crate) fn orchestrated(
         let because = |intent: &IntentName| item::held_back(intent, &first.intent);
         items.extend(held_back.iter().map(because));
     }
-    let mut body = answer(items, repeated);
+    let mut many = answer(items, repeated);
     let Some(snapshot) = snapshot else {
-        return (StatusCode::OK, body);
+        return (StatusCode::OK, many);
     };
     let run = &snapshot.run;
-    body.insert("run_id".to_owned(), run.id.as_str().into());
-    body.insert("state".to_owned(), run.status.as_str().into());
-    if let Some(why) = &run.reason {
-        body.insert("reason".to_owned(), item::reason(why).into());
-    }
+    many.run_id = Some(run.id.clone());
+    many.state = Some(run.status);
+    many.reason = run.reason.as_ref().map(item::reason);
     if run.status.is_terminal() {
-        return (StatusCode::OK, body);
+        return (StatusCode::OK, many);
     }
-    body.insert("ok".to_owned(), false.into());
-    body.insert("detail".to_owned(), standing(snapshot).into());
-    (StatusCode::ACCEPTED, body)
+    many.ok = false;
+    many.detail = Some(standing(snapshot));
+    (StatusCode::ACCEPTED, many)
 }
 
 /// The seed's shape around the items.
-fn answer(items: Vec<Item>, repeated: &[IntentName]) -> Item {
-    let mut counts = Counts::default();
-    for item in &items {
-        counts.add(item);
+fn answer(items: Vec<Item>, repeated: &[IntentName]) -> Many {
+    let summary = Summary::of(&items);
+    let repeated = repeated.iter().map(|intent| Repeated {
+        intent: intent.clone(),
+        skipped: true,
+        reason: "already_executed",
+    });
+    Many {
+        ok: summary.success == summary.total,
+        results: items,
+        summary,
+        repeated: repeated.collect(),
+        dry_run: None,
+        plan: None,
+        run_id: None,
+        state: None,
+        reason: None,
+        detail: None,
     }
-    let mut body = Item::new();
-    let ok = counts.success == counts.total;
-    body.insert("ok".to_owned(), ok.into());
-    let items = items.into_iter().map(Value::Object).collect();
-    body.insert("results".to_owned(), Value::Array(items));
-    body.insert("summary".to_owned(), counts.summary());
-    let repeated = repeated
-        .iter()
-        .map(|intent| json!({"intent": intent, "skipped": true, "reason": "already_executed"}))
-        .collect();
-    add_list(&mut body, "repeated", repeated);
-    body
 }
 
-#[derive(Debug, Default)]
-struct Counts {
+/// The seed's three numbers; ours only when they say something.
+#[derive(Debug, Default, Serialize, ToSchema)]
+struct Summary {
     total: u32,
     success: u32,
     failed: u32,
+    /// Intents that were never started.
+    #[serde(skip_serializing_if = "is_zero")]
     skipped: u32,
+    /// Intents that have not ended yet.
+    #[serde(skip_serializing_if = "is_zero")]
     pending: u32,
 }
 
-impl Counts {
-    fn add(&mut self, item: &Item) {
-        let is = |key: &str| item.get(key).and_then(Value::as_bool).unwrap_or(false);
-        self.total += 1;
-        if is("ok") {
-            self.success += 1;
-        } else if is("skipped") {
-            self.skipped += 1;
-        } else if item.contains_key("error") {
-            self.failed += 1;
-        } else {
-            self.pending += 1;
-        }
-    }
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
 
-    /// The seed's three numbers; ours only when they say something.
-    fn summary(&self) -> Value {
-        let mut summary = Item::new();
-        for (name, count) in [
-            ("total", self.total),
-            ("success", self.success),
-            ("failed", self.failed),
-        ] {
-            summary.insert(name.to_owned(), count.into());
-        }
-        for (name, count) in [("skipped", self.skipped), ("pending", self.pending)] {
-            if count > 0 {
-                summary.insert(name.to_owned(), count.into());
+impl Summary {
+    fn of(items: &[Item]) -> Self {
+        let mut summary = Self::default();
+        for item in items {
+            summary.total += 1;
+            if item.ok {
+                summary.success += 1;
+            } else if item.skipped {
+                summary.skipped += 1;
+            } else if item.error.is_some() {
+                summary.failed += 1;
+            } else {
+                summary.pending += 1;
             }
         }
-        Value::Object(summary)
+        summary
     }
 }

@@ -1,50 +1,90 @@
 //! `/run` and `/schedules/run_now`: an answer about one intent, with its dependencies listed.
 
+use std::collections::BTreeSet;
+
 use http::StatusCode;
-use rave_domain::plan::Plan;
 use rave_domain::run::{EndReason, Run, RunStatus};
-use rave_domain::{ErrorCode, IntentName, StepId};
+use rave_domain::{Digest, ErrorCode, IntentName, RunId, StepId};
 use rave_engine::api::{DryRun, RunSnapshot};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::item::{self, Item, Outputs};
 use crate::error::ApiError;
 
+/// The answer about one intent. Its `state` is the run's.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = OneResult)]
+pub(crate) struct One {
+    #[serde(flatten)]
+    item: Item,
+    /// The run; a dry run has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    run_id: Option<RunId>,
+    /// The other intents of the run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dependencies: Vec<Item>,
+    /// Of a dry run: what approvers would see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<PlanFacts>,
+    /// What a run that has not ended waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
 /// What would happen.
-pub(crate) fn dry_run(name: &IntentName, dry: &DryRun) -> Item {
-    let plan = &dry.plan;
-    let Some(id) = place(plan, name) else {
-        return Item::new();
+pub(crate) fn dry_run(name: &IntentName, dry: &DryRun) -> One {
+    let mut one = One {
+        plan: Some(plan_facts(dry)),
+        ..One::default()
     };
-    let mut body = plan.step(id).map(item::dry).unwrap_or_default();
-    body.shift_remove("role");
-    let dependencies: Vec<Value> = plan
-        .steps
-        .iter()
-        .filter(|step| step.operation.intent != *name)
-        .map(|step| Value::Object(item::dry(step)))
-        .collect();
-    add_list(&mut body, "dependencies", dependencies);
-    body.insert("plan".to_owned(), plan_facts(dry));
-    body
+    for step in &dry.plan.steps {
+        if step.operation.intent == *name {
+            one.item = item::dry(step);
+        } else {
+            one.dependencies.push(item::dry(step));
+        }
+    }
+    one.item.role = None;
+    one
 }
 
 /// What approvers would see: the digest, what is touched, who must agree.
-pub(crate) fn plan_facts(dry: &DryRun) -> Value {
-    let approvals: Vec<Value> = dry
-        .plan
-        .approvals
-        .iter()
-        .zip(&dry.approvers)
-        .map(|(need, who)| {
-            json!({"intent": need.intent, "required": need.required, "approvers": who})
-        })
-        .collect();
-    json!({
-        "digest": dry.plan.digest,
-        "touches": dry.plan.blast_radius(),
-        "approvals": approvals,
-    })
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PlanFacts {
+    /// What approvals would be bound to.
+    #[schema(value_type = String)]
+    digest: Digest,
+    touches: BTreeSet<String>,
+    approvals: Vec<Approvers>,
+}
+
+/// People that would have to agree.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Approvers {
+    /// The intent that asks for it.
+    #[schema(value_type = String)]
+    intent: IntentName,
+    /// How many people.
+    required: u32,
+    /// Who could.
+    approvers: Vec<String>,
+}
+
+pub(crate) fn plan_facts(dry: &DryRun) -> PlanFacts {
+    let approvals = dry.plan.approvals.iter().zip(&dry.approvers);
+    PlanFacts {
+        digest: dry.plan.digest,
+        touches: dry.plan.blast_radius(),
+        approvals: approvals
+            .map(|(need, who)| Approvers {
+                intent: need.intent.clone(),
+                required: need.required,
+                approvers: who.clone(),
+            })
+            .collect(),
+    }
 }
 
 /// A run that has ended, or where it stands now. `/run` answers 200 when it succeeded, 500 when
@@ -53,15 +93,15 @@ pub(crate) fn finished(
     name: &IntentName,
     snapshot: &RunSnapshot,
     outputs: &Outputs,
-) -> Result<(StatusCode, Item), ApiError> {
+) -> Result<(StatusCode, One), ApiError> {
     let run = &snapshot.run;
+    let mut one = about(name, run, outputs);
     match run.status {
         RunStatus::Succeeded => {
-            let mut body = about(name, run, outputs);
-            body.insert("ok".to_owned(), true.into());
-            Ok((StatusCode::OK, body))
+            one.item.ok = true;
+            Ok((StatusCode::OK, one))
         }
-        RunStatus::Failed => Err(failed(name, run, outputs)),
+        RunStatus::Failed => Err(failed(name, run, one)),
         RunStatus::Cancelled => Err(cancelled(run)),
         RunStatus::Planned
         | RunStatus::AwaitingApproval
@@ -69,11 +109,10 @@ pub(crate) fn finished(
         | RunStatus::Running
         | RunStatus::Compensating
         | RunStatus::NeedsAttention => {
-            let mut body = about(name, run, outputs);
             // Not done is not ok: a script that goes on only when this is true must stop here.
-            body.insert("ok".to_owned(), false.into());
-            body.insert("detail".to_owned(), standing(snapshot).into());
-            Ok((StatusCode::ACCEPTED, body))
+            one.item.ok = false;
+            one.detail = Some(standing(snapshot));
+            Ok((StatusCode::ACCEPTED, one))
         }
     }
 }
@@ -100,23 +139,20 @@ pub(crate) fn standing(snapshot: &RunSnapshot) -> String {
     }
 }
 
-fn about(name: &IntentName, run: &Run, outputs: &Outputs) -> Item {
-    let items = steps(run, outputs);
-    let mut body = Item::new();
-    let mut dependencies = Vec::new();
-    for (intent, item) in items {
+fn about(name: &IntentName, run: &Run, outputs: &Outputs) -> One {
+    let mut one = One::default();
+    for (intent, item) in steps(run, outputs) {
         if intent == name {
-            body = item;
+            one.item = item;
         } else {
-            dependencies.push(Value::Object(item));
+            one.dependencies.push(item);
         }
     }
-    body.shift_remove("role");
-    body.entry("stdout").or_insert_with(|| "".into());
-    body.insert("run_id".to_owned(), run.id.as_str().into());
-    body.insert("state".to_owned(), run.status.as_str().into());
-    add_list(&mut body, "dependencies", dependencies);
-    body
+    one.item.role = None;
+    one.item.stdout.get_or_insert_default();
+    one.item.state = Some(run.status.as_str());
+    one.run_id = Some(run.id.clone());
+    one
 }
 
 /// The items of a run's planned steps, in order.
@@ -134,7 +170,7 @@ pub(crate) fn steps<'a>(
         })
 }
 
-fn failed(name: &IntentName, run: &Run, outputs: &Outputs) -> ApiError {
+fn failed(name: &IntentName, run: &Run, one: One) -> ApiError {
     let (code, text) = match run.first_failure() {
         Some((step, failure)) => {
             let text = item::command_failed(failure, &step.tail);
@@ -151,20 +187,20 @@ fn failed(name: &IntentName, run: &Run, outputs: &Outputs) -> ApiError {
             format!("Command failed: {} failed", run.id),
         ),
     };
-    let mut error = ApiError::new(code, text)
+    let error = ApiError::new(code, text)
         .status(StatusCode::INTERNAL_SERVER_ERROR)
-        .about(&run.id)
-        .with("state", run.status.as_str());
-    if let Some(why) = &run.reason {
-        error = error.with("reason", item::reason(why));
+        .about(&run.id, run.status)
+        .with(|more| {
+            more.intent = Some(one.item.intent);
+            more.action = one.item.action;
+            more.stdout = one.item.stdout;
+            more.rollback = one.item.rollback;
+            more.dependencies = one.dependencies;
+        });
+    match &run.reason {
+        Some(why) => error.because(item::reason(why)),
+        None => error,
     }
-    let mut body = about(name, run, outputs);
-    for key in ["intent", "action", "stdout", "rollback", "dependencies"] {
-        if let Some(value) = body.shift_remove(key) {
-            error = error.with(key, value);
-        }
-    }
-    error
 }
 
 fn cancelled(run: &Run) -> ApiError {
@@ -184,22 +220,5 @@ fn cancelled(run: &Run) -> ApiError {
         .reason
         .as_ref()
         .map_or_else(|| "it was stopped".to_owned(), item::reason);
-    ApiError::new(code, format!("Run cancelled: {why}"))
-        .about(&run.id)
-        .with("state", run.status.as_str())
-}
-
-fn place(plan: &Plan, name: &IntentName) -> Option<StepId> {
-    let at = plan
-        .steps
-        .iter()
-        .position(|step| step.operation.intent == *name)?;
-    u32::try_from(at).ok().map(StepId)
-}
-
-/// Adds a list unless there is nothing in it.
-pub(crate) fn add_list(body: &mut Item, name: &str, list: Vec<Value>) {
-    if !list.is_empty() {
-        body.insert(name.to_owned(), Value::Array(list));
-    }
+    ApiError::new(code, format!("Run cancelled: {why}")).about(&run.id, run.status)
 }
