@@ -8,5 +8,7 @@
     reason = "helpers of tests fail the test"
 )]
 
+#[cfg(feature = "real")]
+mod api;
 mod kills;
 mod process;

@@ -17,7 +17,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// The key that may do everything.
-const KEY: &str = "devkey";
+pub(crate) const KEY: &str = "devkey";
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

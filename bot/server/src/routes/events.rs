@@ -78,10 +78,8 @@ pub(crate) async fn events(
 ) -> Result<Response, ApiError> {
     let caller = server.admit(&request, None)?;
     let query = Query::parse(request.uri(), &["after"])?;
-    let after = match last_event_id(request.headers())? {
-        Some(last) => last,
-        None => query.number("after")?.unwrap_or(0),
-    };
+    let (last, asked) = (last_event_id(request.headers())?, query.number("after")?);
+    let after = last.or(asked).unwrap_or(0);
     let run = run_id(&run)?;
     let Some(follow) = server.engine().follow(&caller, &run, after).await? else {
         // What makes a browser stop coming back.

@@ -1,12 +1,10 @@
 //! `GET /healthz`, `GET /readyz`.
 
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use rave_engine::api::PartHealth;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::state::Server;
@@ -39,7 +37,18 @@ pub(crate) struct Readiness {
     /// The parts that keep Rave from its work.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failing: Vec<String>,
-    parts: BTreeMap<String, PartState>,
+    #[schema(value_type = BTreeMap<String, PartState>)]
+    parts: PartStates,
+}
+
+/// Parts by name, in their own order.
+#[derive(Debug)]
+pub(crate) struct PartStates(Vec<(String, PartState)>);
+
+impl Serialize for PartStates {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(part, state)| (part, state)))
+    }
 }
 
 /// Whether the process answers
@@ -87,8 +96,8 @@ pub(crate) async fn readyz(State(server): State<Server>) -> (StatusCode, Json<Re
 }
 
 /// The parts by name. Their faults are for people who may log in, so here they only have a word.
-pub(crate) fn parts(health: &[PartHealth]) -> BTreeMap<String, PartState> {
-    health
+pub(crate) fn parts(health: &[PartHealth]) -> PartStates {
+    let states = health
         .iter()
         .map(|part| {
             let state = match (&part.fault, part.required) {
@@ -98,5 +107,6 @@ pub(crate) fn parts(health: &[PartHealth]) -> BTreeMap<String, PartState> {
             };
             (part.part.clone(), state)
         })
-        .collect()
+        .collect();
+    PartStates(states)
 }

@@ -1,7 +1,5 @@
 //! `GET /status`, `GET /metrics`.
 
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -10,7 +8,7 @@ use http::header::CONTENT_TYPE;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::health::{PartState, parts};
+use super::health::{PartState, PartStates, parts};
 use crate::document::PublicRefusals;
 use crate::error::ApiError;
 use crate::state::Server;
@@ -32,7 +30,8 @@ pub(crate) struct Status {
     rate_limit: String,
     features: Features,
     environment: Environment,
-    parts: BTreeMap<String, PartState>,
+    #[schema(value_type = BTreeMap<String, PartState>)]
+    parts: PartStates,
 }
 
 /// What is there and switched on.
