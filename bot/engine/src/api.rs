@@ -19,7 +19,7 @@ use rave_domain::time::Timestamp;
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The person, or the robot behind an API key.
-    pub person: Person,
+    pub person: Arc<Person>,
     /// The account it came through.
     pub account: Account,
     /// How strongly that is proven.

@@ -102,17 +102,12 @@ impl Engine {
 
     /// The person behind a chat account.
     #[must_use]
-    pub fn person_of(&self, account: &Account) -> Option<Person> {
-        let rules = self.shared.rules();
-        rules
-            .policy
-            .people()
-            .by_account(account)
-            .map(|person| (*person).clone())
+    pub fn person_of(&self, account: &Account) -> Option<Arc<Person>> {
+        self.shared.rules().policy.people().by_account(account)
     }
 
     /// A chat event (verified, person known, rate limit passed) to its immediate answer.
-    pub async fn chat(&self, caller: Caller, event: VerifiedEvent) -> Reply {
+    pub async fn chat(&self, caller: Caller, event: VerifiedEvent) -> Arc<Reply> {
         self.shared.chat(caller, event).await
     }
 

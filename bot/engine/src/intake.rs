@@ -411,11 +411,11 @@ impl Shared {
     }
 
     /// A chat event to its immediate answer.
-    pub(crate) async fn chat(self: &Arc<Self>, caller: Caller, event: VerifiedEvent) -> Reply {
+    pub(crate) async fn chat(self: &Arc<Self>, caller: Caller, event: VerifiedEvent) -> Arc<Reply> {
         let rules = self.rules();
         let ask = match rave_catalog::grammar::parse(&rules.catalog, &event.text) {
             Ok(ask) => ask,
-            Err(error) => return Reply::error(&error),
+            Err(error) => return Arc::new(Reply::error(&error)),
         };
         match ask {
             Ask::Query(query) => self.query(&rules, &caller, &query).await,
@@ -438,7 +438,7 @@ impl Shared {
                     change,
                     reply_to: event.reply_to,
                 };
-                match self.answer_in_time(submission).await {
+                Arc::new(match self.answer_in_time(submission).await {
                     Ok(Ok(Changed::Run(snapshot))) => match decision {
                         Some(decision) => replies::decided(&snapshot, &person, decision),
                         None => replies::run(&snapshot, self.clock.now()),
@@ -448,7 +448,7 @@ impl Shared {
                     Err(request) => Reply::text(format!(
                         "Your request is recorded as {request}; the result follows here."
                     )),
-                }
+                })
             }
         }
     }

@@ -223,7 +223,7 @@ pub(crate) fn decidables(
 /// The subject of a caller.
 pub(crate) fn subject(caller: &crate::api::Caller) -> Subject {
     let subject = Subject::new(
-        Arc::new(caller.person.clone()),
+        Arc::clone(&caller.person),
         caller.account.clone(),
         caller.strength,
     );

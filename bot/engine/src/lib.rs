@@ -23,6 +23,7 @@ mod locks;
 mod metrics;
 mod outbox;
 mod output;
+mod overviews;
 mod planner;
 mod queries;
 mod records;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rave_catalog::{Schedule, When};
+use rave_catalog::{Intent, Schedule, When};
 use rave_domain::audit::{Category, Severity};
 use rave_domain::ids::{IntentName, RunId, StepId};
 use rave_domain::ports::store::{AuditFilter, Page, RunFilter};
@@ -32,9 +32,13 @@ impl Shared {
         rules: &Rules,
         caller: &Caller,
         query: &Query,
-    ) -> Reply {
-        let answer = self.answer(rules, caller, query).await;
-        answer.unwrap_or_else(|error| {
+    ) -> Arc<Reply> {
+        let subject = subject(caller);
+        if matches!(query, Query::Help { topic } if topic.is_empty()) {
+            return overview(rules, &subject);
+        }
+        let answer = self.answer(rules, caller, &subject, query).await;
+        Arc::new(answer.unwrap_or_else(|error| {
             if matches!(
                 error.code,
                 ErrorCode::PolicyDenied | ErrorCode::LabelMismatch
@@ -42,7 +46,7 @@ impl Shared {
                 self.refuse_query(caller, query, &error);
             }
             Reply::error(&error)
-        })
+        }))
     }
 
     fn refuse_query(self: &Arc<Self>, caller: &Caller, query: &Query, error: &UserError) {
@@ -84,39 +88,34 @@ impl Shared {
         self: &Arc<Self>,
         rules: &Rules,
         caller: &Caller,
+        subject: &Subject,
         query: &Query,
     ) -> Result<Reply, UserError> {
-        let subject = subject(caller);
-        let may = |intent: &rave_catalog::Intent| {
-            rules.policy.may_ask(&subject, &intent.name) != Leave::No
-        };
+        let may = may_ask(rules, subject);
         match query {
-            Query::Help { topic } if topic.is_empty() => {
-                Ok(rave_catalog::help::overview(&rules.catalog, &may).reply())
-            }
             Query::Help { topic } => {
                 rave_catalog::help::topic(&rules.catalog, topic, &may).map(|topic| topic.reply())
             }
             Query::Intents => Ok(rave_catalog::help::listing(&rules.catalog, &may).reply()),
             Query::Plan(request) => {
-                let dry = self.dry_run(rules, &subject, request).await?;
+                let dry = self.dry_run(rules, subject, request).await?;
                 Ok(replies::plan(&dry.plan, &dry.approvers))
             }
-            Query::Runs => self.list_runs(rules, &subject).await,
+            Query::Runs => self.list_runs(rules, subject).await,
             Query::Show { run } => {
-                let snapshot = self.readable_run(rules, &subject, run).await?;
+                let snapshot = self.readable_run(rules, subject, run).await?;
                 Ok(replies::run(&snapshot, self.clock.now()))
             }
-            Query::Logs { run } => self.logs(rules, &subject, run).await,
+            Query::Logs { run } => self.logs(rules, subject, run).await,
             Query::Schedules => {
-                self.may(rules, &subject, Builtin::ScheduleRead)?;
+                self.may(rules, subject, Builtin::ScheduleRead)?;
                 Ok(schedules(rules))
             }
             Query::Whoami => Ok(whoami(caller)),
             Query::Locks => Ok(self.locks_reply()),
             Query::Freezes => Ok(self.freezes_reply()),
             Query::Audit => {
-                self.may(rules, &subject, Builtin::AuditRead)?;
+                self.may(rules, subject, Builtin::AuditRead)?;
                 self.audit_reply().await
             }
             Query::Status => Ok(self.status_reply().await),
@@ -405,6 +404,17 @@ impl Shared {
             )
         })
     }
+}
+
+/// Whether somebody may ask for an intent, for help and listings.
+fn may_ask(rules: &Rules, subject: &Subject) -> impl Fn(&Intent) -> bool {
+    move |intent| rules.policy.may_ask(subject, &intent.name) != Leave::No
+}
+
+fn overview(rules: &Rules, subject: &Subject) -> Arc<Reply> {
+    rules.overviews.get_or(subject.fingerprint(), || {
+        rave_catalog::help::overview(&rules.catalog, &may_ask(rules, subject)).reply()
+    })
 }
 
 fn schedules(rules: &Rules) -> Reply {

@@ -272,7 +272,7 @@ impl Shared {
             None
         };
         let caller = Caller {
-            person: (*person).clone(),
+            person,
             account: row.account.clone(),
             strength: row.strength,
             address: None,

@@ -21,6 +21,7 @@ use crate::cells::Cells;
 use crate::follow::Followers;
 use crate::locks::Locks;
 use crate::metrics::Metrics;
+use crate::overviews::Overviews;
 use crate::refusals::Refusals;
 use crate::seal::Sealer;
 use crate::timers::Timers;
@@ -65,6 +66,20 @@ pub struct Rules {
     pub catalog: Arc<Catalog>,
     /// People, roles and decisions.
     pub policy: Arc<Policy>,
+    /// What was worked out from the two.
+    pub(crate) overviews: Arc<Overviews>,
+}
+
+impl Rules {
+    /// A catalog and the policy over it.
+    #[must_use]
+    pub fn new(catalog: Arc<Catalog>, policy: Arc<Policy>) -> Self {
+        Self {
+            catalog,
+            policy,
+            overviews: Arc::default(),
+        }
+    }
 }
 
 /// Where the rules come from, for reload. Errors are for people, one per line.

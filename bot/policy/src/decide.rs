@@ -16,6 +16,17 @@ use crate::keys::{Endpoint, covers};
 use crate::policy::Policy;
 use crate::subject::{Entry, Subject};
 
+impl Subject {
+    /// The same for two subjects exactly when no rule can tell them apart: a key for what was
+    /// worked out from one policy's decisions.
+    #[must_use]
+    pub fn fingerprint(&self) -> Digest {
+        let mut key = KeyWriter::default();
+        subject(&mut key, self);
+        key.finish()
+    }
+}
+
 /// A decision as it is remembered: the rules that allowed, or the refusal.
 pub(crate) type Verdict = Result<Vec<String>, Denial>;
 
@@ -262,13 +273,8 @@ fn unknown_intent(intent: &IntentName) -> Denial {
 /// Everything of a subject and an action that rules can see.
 fn memo_key(who: &Subject, action: &Action) -> Digest {
     let mut key = KeyWriter::default();
-    let person = &who.person;
-    key.part(person.id.as_str().as_bytes())
-        .list(person.roles.iter().map(|role| role.0.as_str()))
-        .part(&[u8::from(person.is_robot())])
-        .part(who.account.surface.as_str().as_bytes())
-        .part(&[strength_byte(who.strength), entry_byte(who.entry)])
-        .part(action.name().as_bytes());
+    subject(&mut key, who);
+    key.part(action.name().as_bytes());
     match action {
         Action::Request { intent, arguments } => {
             key.part(intent.as_str().as_bytes());
@@ -294,6 +300,16 @@ fn memo_key(who: &Subject, action: &Action) -> Digest {
         }
     }
     key.finish()
+}
+
+/// Everything of a subject that rules can see.
+fn subject(key: &mut KeyWriter, who: &Subject) {
+    let person = &who.person;
+    key.part(person.id.as_str().as_bytes())
+        .list(person.roles.iter().map(|role| role.0.as_str()))
+        .part(&[u8::from(person.is_robot())])
+        .part(who.account.surface.as_str().as_bytes())
+        .part(&[strength_byte(who.strength), entry_byte(who.entry)]);
 }
 
 fn values(key: &mut KeyWriter, values: &Values) {

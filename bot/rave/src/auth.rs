@@ -1,5 +1,7 @@
 //! Keys and tokens of the rules in force, for the server.
 
+use std::sync::Arc;
+
 use rave_engine::Engine;
 use rave_policy::{KeyCheck, Subject};
 use rave_server::{AuthFailure, Authenticator, Identity};
@@ -28,7 +30,7 @@ impl Authenticator for PolicyAuthenticator {
 
 fn identity(subject: &Subject) -> Identity {
     Identity {
-        person: (**subject.person()).clone(),
+        person: Arc::clone(subject.person()),
         account: subject.account().clone(),
     }
 }

@@ -50,10 +50,7 @@ pub fn load(config: &Config, actions: &Actions) -> Result<Rules, String> {
     let catalog = Catalog::load(&sources, schedules.as_ref(), actions, &settings)
         .map_err(|faults| faults.to_string())?;
     let policy = policy(config, &catalog)?;
-    Ok(Rules {
-        catalog: Arc::new(catalog),
-        policy: Arc::new(policy),
-    })
+    Ok(Rules::new(Arc::new(catalog), Arc::new(policy)))
 }
 
 fn policy(config: &Config, catalog: &Catalog) -> Result<Policy, String> {

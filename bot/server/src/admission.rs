@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::Request;
 use http::{HeaderMap, header::AUTHORIZATION};
@@ -20,7 +21,7 @@ const API_KEY: &str = "x-api-key";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The person, or the robot behind a key.
-    pub person: Person,
+    pub person: Arc<Person>,
     /// The account: the key's or token's name on surface `http`.
     pub account: Account,
 }
@@ -268,11 +269,11 @@ mod tests {
                 return Err(AuthFailure::Invalid);
             }
             Ok(Identity {
-                person: Person {
+                person: Arc::new(Person {
                     id: "api".parse().unwrap(),
                     roles: BTreeSet::new(),
                     kind: PersonKind::Human,
-                },
+                }),
                 account: Account::new(Surface::Http, "api"),
             })
         }

@@ -1,4 +1,4 @@
-//! The layers around all routes.
+//! What stands around all routes.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt as _;
 use http::header::{CONNECTION, CONTENT_LENGTH};
@@ -22,8 +22,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Paths that machines ask for every few seconds; their lines would bury the others.
 const QUIET: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
-/// What the layers need to know.
-#[derive(Clone)]
+/// What it needs to know.
 pub(crate) struct Frame {
     /// Where request ids come from.
     pub(crate) ids: Arc<dyn Fn() -> RequestId + Send + Sync>,
@@ -31,21 +30,17 @@ pub(crate) struct Frame {
     pub(crate) max_body: usize,
 }
 
-/// Puts the layers around routes. A request meets them from the last line to the first.
+/// Puts around routes what all of them have in common.
 pub(crate) fn framed(routes: Router, frame: Frame) -> Router {
     routes
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
-        // Innermost: a body that says it is too large never reaches a handler.
-        .layer(from_fn_with_state(frame.max_body, bounded))
-        // A fault in a handler is an answer and a log line, not a closed connection.
-        .layer(from_fn(caught))
-        // Outermost: everything below gets an id, an address, a log line and, when it is an error,
-        // a body with the id in it.
-        .layer(from_fn_with_state(frame, identified))
+        // Everything gets an id, an address, a log line and, when it is an error, a body with the
+        // id in it. One layer, because each costs every request two boxes and a copy of the route.
+        .layer(from_fn_with_state(Arc::new(frame), identified))
 }
 
-async fn identified(State(frame): State<Frame>, mut request: Request, next: Next) -> Response {
+async fn identified(State(frame): State<Arc<Frame>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = (frame.ids)();
     let peer = request
@@ -54,10 +49,11 @@ async fn identified(State(frame): State<Frame>, mut request: Request, next: Next
         .map(|info| info.0.ip());
     let client = ClientAddress::of(peer, request.headers(), &frame.trusted_proxies);
     let method = request.method().clone();
-    let path: String = request.uri().path().chars().take(200).collect();
+    let uri = request.uri().clone();
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(client);
-    let (mut response, code) = error::written(next.run(request).await, &id);
+    let (mut response, code) =
+        error::written(bounded(frame.max_body, &id, request, next).await, &id);
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -65,7 +61,7 @@ async fn identified(State(frame): State<Frame>, mut request: Request, next: Next
         id: &id,
         client,
         method: &method,
-        path: &path,
+        path: shortened(uri.path()),
         status: response.status(),
         code,
         took: started.elapsed(),
@@ -111,8 +107,15 @@ impl Line<'_> {
     }
 }
 
-async fn caught(request: Request, next: Next) -> Response {
-    let id = request.extensions().get::<RequestId>().cloned();
+/// A path for the log.
+fn shortened(path: &str) -> &str {
+    path.char_indices()
+        .nth(200)
+        .map_or(path, |(end, _)| path.get(..end).unwrap_or(path))
+}
+
+/// A fault in a handler is an answer and a log line, not a closed connection.
+async fn caught(id: &RequestId, request: Request, next: Next) -> Response {
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(panic) => {
@@ -121,14 +124,14 @@ async fn caught(request: Request, next: Next) -> Response {
                 .copied()
                 .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
                 .unwrap_or("no message");
-            let id = id.map(String::from).unwrap_or_default();
-            tracing::error!(request.id = id, panic = text, "handler_panicked");
+            tracing::error!(request.id = %id, panic = text, "handler_panicked");
             ApiError::from(UserError::internal()).into_response()
         }
     }
 }
 
-async fn bounded(State(max_body): State<usize>, request: Request, next: Next) -> Response {
+/// A body that says it is too large never reaches a handler.
+async fn bounded(max_body: usize, id: &RequestId, request: Request, next: Next) -> Response {
     let announced = request
         .headers()
         .get(CONTENT_LENGTH)
@@ -142,7 +145,7 @@ async fn bounded(State(max_body): State<usize>, request: Request, next: Next) ->
             .insert(CONNECTION, HeaderValue::from_static("close"));
         return response;
     }
-    next.run(request).await
+    caught(id, request, next).await
 }
 
 /// Ends answers that nobody waits for on purpose: a net for a store that hangs.

@@ -100,17 +100,39 @@ impl Code {
 
 /// All pieces as one message of at most `limit` characters.
 pub(super) fn joined(mut pieces: Vec<Piece>, run: Option<&RunId>, limit: usize) -> String {
+    let whole = together(&pieces, run);
+    // There are at least as many bytes as characters, and counting those takes longer.
+    if whole.len() <= limit {
+        return whole;
+    }
     if total(&pieces, run) > limit {
         shorten_code(&mut pieces, run, limit);
     }
     if total(&pieces, run) > limit {
         shorten_prose(&mut pieces, run, limit);
     }
-    pieces
-        .iter()
-        .map(|piece| piece.rendered(run))
-        .collect::<Vec<_>>()
-        .join("\n\n")
+    together(&pieces, run)
+}
+
+fn together(pieces: &[Piece], run: Option<&RunId>) -> String {
+    let mut whole = String::new();
+    for (number, piece) in pieces.iter().enumerate() {
+        if number > 0 {
+            whole.push_str("\n\n");
+        }
+        match piece {
+            Piece::Prose(lines) => {
+                for (number, line) in lines.iter().enumerate() {
+                    if number > 0 {
+                        whole.push('\n');
+                    }
+                    whole.push_str(line);
+                }
+            }
+            Piece::Code(code) => whole.push_str(&code.rendered(run)),
+        }
+    }
+    whole
 }
 
 fn total(pieces: &[Piece], run: Option<&RunId>) -> usize {

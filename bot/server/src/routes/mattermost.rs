@@ -74,7 +74,7 @@ async fn chat(
 ) -> Result<Response, ApiError> {
     let address = client_address(&request);
     let (parts, body) = request.into_parts();
-    let path = parts.uri.path().to_owned();
+    let path = parts.uri.path();
     let raw = RawRequest {
         headers: parts.headers,
         body: body::read(body, server.body_limits()).await?,
@@ -83,12 +83,12 @@ async fn chat(
         Ok(event) => event,
         Err(rejection) => {
             if let SurfaceRejection::NotAuthentic { why } = rejection {
-                forged(server, surface.as_ref(), address, &path, why);
+                forged(server, surface.as_ref(), address, path, why);
             }
             return Ok(answered(surface.refuse(&rejection)));
         }
     };
-    let reply = reply(server, address, &path, event).await;
+    let reply = reply(server, address, path, event).await;
     Ok(answered(surface.answer(&reply)))
 }
 
@@ -97,9 +97,9 @@ async fn reply(
     address: Option<IpAddr>,
     path: &str,
     event: VerifiedEvent,
-) -> Reply {
+) -> Arc<Reply> {
     let Some(person) = server.engine().person_of(&event.account) else {
-        return stranger(server, address, path, &event);
+        return Arc::new(stranger(server, address, path, &event));
     };
     let caller = Caller {
         person,
@@ -111,10 +111,10 @@ async fn reply(
     if let Err(too_many) = server.limits().person(&caller.person.id) {
         server.over_the_limit(&caller, path);
         let seconds = too_many.wait.as_secs() + 1;
-        return Reply::error(
+        return Arc::new(Reply::error(
             &UserError::new(ErrorCode::RateLimited, server.limits().person_refusal())
                 .hint(format!("try again in {seconds} s")),
-        );
+        ));
     }
     server.engine().chat(caller, event).await
 }
