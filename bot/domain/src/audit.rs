@@ -8,6 +8,7 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::ids::{Digest, PersonId};
@@ -113,11 +114,54 @@ pub fn genesis() -> Digest {
 /// # Errors
 /// Never in practice: an entry is always representable as JSON.
 pub fn linked_text(id: u64, entry: &AuditEntry) -> Result<String, serde_json::Error> {
-    let mut value = serde_json::to_value(entry)?;
-    if let Some(map) = value.as_object_mut() {
-        map.insert("id".to_owned(), id.into());
+    Ok(Unnumbered::of(entry)?.numbered(id))
+}
+
+/// The text of a row that has no number yet. Numbers are given one by one, by whoever appends to
+/// the chain; everything else about a text can be done before that, anywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unnumbered {
+    /// From the opening brace to where the number belongs.
+    before: String,
+    /// From behind it to the closing brace.
+    after: String,
+}
+
+impl Unnumbered {
+    /// The text of an entry.
+    ///
+    /// # Errors
+    /// Never in practice: an entry is always representable as JSON.
+    pub fn of(entry: &AuditEntry) -> Result<Self, serde_json::Error> {
+        let all = match serde_json::to_value(entry)? {
+            Value::Object(all) => all,
+            // An entry is a struct, and those are objects.
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_) => Map::new(),
+        };
+        let (before, after): (Map<_, _>, Map<_, _>) =
+            all.into_iter().partition(|(key, _)| key.as_str() < "id");
+        let mut before = canonical_json(&Value::Object(before));
+        before.pop();
+        if before.len() > 1 {
+            before.push(',');
+        }
+        let mut after = canonical_json(&Value::Object(after)).split_off(1);
+        if after.len() > 1 {
+            after.insert(0, ',');
+        }
+        Ok(Self { before, after })
     }
-    Ok(canonical_json(&value))
+
+    /// The text with its number.
+    #[must_use]
+    pub fn numbered(&self, id: u64) -> String {
+        let Self { before, after } = self;
+        format!("{before}\"id\":{id}{after}")
+    }
 }
 
 /// The link of a row's text after the row before.
@@ -201,5 +245,32 @@ impl ChainCheck {
     #[must_use]
     pub fn head(&self) -> (u64, Digest) {
         (self.last, self.head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_stands_where_sorted_keys_have_it() {
+        let entry = AuditEntry {
+            at: Timestamp::UNIX_EPOCH,
+            event: "intent_started".to_owned(),
+            category: Category::Execution,
+            severity: Severity::Info,
+            result: AuditResult::Ok,
+            person: None,
+            account: Some(Account::new(Surface::Mattermost, "u-ann")),
+            surface: Some(Surface::Mattermost),
+            address: None,
+            target: "stack/\"media\"".to_owned(),
+            correlation: "run_1".to_owned(),
+            duration_ms: Some(3),
+            details: serde_json::json!({"id": 7, "z": {"id": null, "a": "ä\n"}}),
+        };
+        let mut whole = serde_json::to_value(&entry).unwrap();
+        whole["id"] = 42.into();
+        assert_eq!(linked_text(42, &entry).unwrap(), canonical_json(&whole));
     }
 }

@@ -332,38 +332,43 @@ impl Plan {
 /// JSON with object keys sorted at every depth and no white space: one text per value.
 #[must_use]
 pub fn canonical_json(value: &serde_json::Value) -> String {
-    fn write(value: &serde_json::Value, out: &mut String) {
+    fn write(value: &serde_json::Value, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         match value {
             serde_json::Value::Object(map) => {
-                let sorted: BTreeMap<_, _> = map.iter().collect();
-                out.push('{');
+                let mut sorted: Vec<_> = map.iter().collect();
+                sorted.sort_unstable_by_key(|(key, _)| *key);
+                out.push(b'{');
                 for (index, (key, value)) in sorted.into_iter().enumerate() {
                     if index > 0 {
-                        out.push(',');
+                        out.push(b',');
                     }
-                    write(&serde_json::Value::String(key.clone()), out);
-                    out.push(':');
-                    write(value, out);
+                    serde_json::to_writer(&mut *out, key)?;
+                    out.push(b':');
+                    write(value, out)?;
                 }
-                out.push('}');
+                out.push(b'}');
             }
             serde_json::Value::Array(items) => {
-                out.push('[');
+                out.push(b'[');
                 for (index, item) in items.iter().enumerate() {
                     if index > 0 {
-                        out.push(',');
+                        out.push(b',');
                     }
-                    write(item, out);
+                    write(item, out)?;
                 }
-                out.push(']');
+                out.push(b']');
             }
             serde_json::Value::Null
             | serde_json::Value::Bool(_)
             | serde_json::Value::Number(_)
-            | serde_json::Value::String(_) => out.push_str(&value.to_string()),
+            | serde_json::Value::String(_) => serde_json::to_writer(&mut *out, value)?,
         }
+        Ok(())
     }
-    let mut out = String::new();
-    write(value, &mut out);
-    out
+    let mut out = Vec::new();
+    // Memory takes everything, and JSON is UTF-8: the plain form only stands in for the impossible.
+    match write(value, &mut out).map(|()| String::from_utf8(out)) {
+        Ok(Ok(text)) => text,
+        Ok(Err(_)) | Err(_) => value.to_string(),
+    }
 }

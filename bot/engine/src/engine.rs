@@ -217,6 +217,12 @@ impl Engine {
                     .iter()
                     .any(|intent| rules.policy.may_ask(&subject, intent) != Leave::No)
         });
+        for row in &mut runs.items {
+            // Rows are written when a run comes into another state, not with each of its steps.
+            if let Some(cell) = self.shared.cells.live(&row.id) {
+                row.updated_at = cell.current().updated_at;
+            }
+        }
         Ok(runs)
     }
 

@@ -4,9 +4,11 @@
 //! and the handler only waits for it.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use rave_domain::audit::{AuditEntry, AuditResult, Category, Severity};
 use rave_domain::ids::{Digest, RequestId, RunId};
 use rave_domain::ports::courier::Alert;
@@ -24,7 +26,7 @@ use crate::api::{Caller, Changed, Submission};
 use crate::journal::store_error;
 use crate::records;
 use crate::replies;
-use crate::shared::{Rules, Shared};
+use crate::shared::{Rules, Shared, panic_text};
 
 /// How long a repeat of a request waits for the answer to the first.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
@@ -235,13 +237,11 @@ impl Shared {
     /// As [`Self::process`], and a fault of Rave on the way is an answer too: a request without one
     /// would be taken up again by the next start.
     async fn process_guarded(self: &Arc<Self>, accepted: Accepted) -> Result<Changed, UserError> {
-        let shared = Arc::clone(self);
-        let request = accepted.clone();
-        let task = tokio::spawn(async move { shared.process(request).await });
-        match task.await {
+        let processing = AssertUnwindSafe(self.process(&accepted)).catch_unwind();
+        match processing.await {
             Ok(changed) => changed,
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "request_panicked");
+            Err(panic) => {
+                tracing::error!(panic = panic_text(panic.as_ref()), "request_panicked");
                 let error = UserError::internal();
                 self.record_refused(&accepted, &error).await;
                 Err(error)
@@ -252,11 +252,11 @@ impl Shared {
     /// Takes a recorded request through the gate and records its answer.
     pub(crate) async fn process(
         self: &Arc<Self>,
-        accepted: Accepted,
+        accepted: &Accepted,
     ) -> Result<Changed, UserError> {
-        let changed = self.change(&accepted).await;
+        let changed = self.change(accepted).await;
         if let Err(error) = &changed {
-            self.record_refused(&accepted, error).await;
+            self.record_refused(accepted, error).await;
         }
         self.answered.notify_waiters();
         changed

@@ -92,6 +92,8 @@ struct Turn {
     hold: Option<String>,
     /// What the lock table must take back if the turn is not written.
     queued: Option<Queued>,
+    /// Whether it puts something into the outbox.
+    delivers: bool,
 }
 
 impl Turn {
@@ -120,6 +122,7 @@ impl Shared {
             claimed: Vec::new(),
             hold: None,
             queued: None,
+            delivers: false,
         };
         let events = make(&before)?;
         // A nudge may come late: what an ended run held may be somebody else's by now.
@@ -159,6 +162,7 @@ impl Shared {
             claimed: Vec::new(),
             hold: None,
             queued: None,
+            delivers: false,
         };
         self.finish_turn(&cell, None, turn).await?;
         drop(gate);
@@ -241,10 +245,14 @@ impl Shared {
             let mut writes = vec![Write::Events {
                 run: turn.run.id.clone(),
                 after: turn.written,
-                events: turn.events.clone(),
+                events: std::mem::take(&mut turn.events),
             }];
-            writes.push(Write::Run(row(&turn.run)));
+            // Most turns of a run that is under way change nothing that its row shows.
+            if before.is_none_or(|before| before.status != turn.run.status) {
+                writes.push(Write::Run(row(&turn.run)));
+            }
             writes.append(&mut turn.writes);
+            turn.delivers = writes.iter().any(|write| matches!(write, Write::Outbox(_)));
             (self.fail_point)("turn.before_commit");
             if let Err(error) = self.store.commit(writes).await {
                 if let Some(queued) = turn.queued {
@@ -490,7 +498,9 @@ impl Shared {
             // What it waits for may have come before anybody could find it.
             self.nudge(&run.id);
         }
-        self.outbox_wake.notify_one();
+        if turn.delivers {
+            self.outbox_wake.notify_one();
+        }
         run
     }
 }

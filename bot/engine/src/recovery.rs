@@ -297,7 +297,7 @@ impl Shared {
             self.answered.notify_waiters();
             Err(error)
         } else {
-            self.process(accepted).await
+            self.process(&accepted).await
         };
         match &outcome {
             Ok(_) => tracing::info!(run.id = ?id, "request_resumed"),

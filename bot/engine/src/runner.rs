@@ -4,10 +4,12 @@
 //! ends in exactly one `Reported` event, written with the closed ledger row in one commit.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use rave_domain::ErrorCode;
 use rave_domain::ids::{Attempt, RunId, StepId};
 use rave_domain::plan::{Class, Operation, Undo};
@@ -23,7 +25,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::cells::Cell;
 use crate::output::Output;
 use crate::recovery::inspect;
-use crate::shared::Shared;
+use crate::shared::{Shared, panic_text};
 
 /// Pause before a driver is told again to stop an effect that still runs.
 const CANCEL_AGAIN: Duration = Duration::from_millis(500);
@@ -106,14 +108,11 @@ impl Shared {
                         driver,
                         redactor: redactor.clone(),
                     };
-                    // A task of its own: a driver that panics anywhere leaves an unknown outcome
-                    // and not a step that nobody reports.
-                    let task = tokio::spawn(async move { attempting.go(secrets).await });
-                    let outcome = task.await.unwrap_or_else(|error| {
-                        tracing::error!(
-                            error = &error as &dyn std::error::Error,
-                            "driver_panicked"
-                        );
+                    // A driver that panics anywhere leaves an unknown outcome and not a step that
+                    // nobody reports.
+                    let attempt = AssertUnwindSafe(attempting.go(secrets)).catch_unwind();
+                    let outcome = attempt.await.unwrap_or_else(|panic| {
+                        tracing::error!(panic = panic_text(panic.as_ref()), "driver_panicked");
                         Outcome::Unknown {
                             why: "the driver failed in the middle of it".to_owned(),
                         }

@@ -1,12 +1,12 @@
 //! Turns the writes of the port into statements. This happens in the caller's task, so that the
 //! writer thread binds and steps and does nothing else.
 
-use rave_domain::RunId;
-use rave_domain::audit::AuditEntry;
+use rave_domain::audit::{AuditEntry, Severity, Unnumbered};
 use rave_domain::ports::store::{
     InboxKey, InboxRow, LedgerRow, LockRow, LockWait, OutboxRow, RunRow, StoreError, Write,
 };
 use rave_domain::run::Event;
+use rave_domain::{PersonId, RunId, Timestamp};
 use rusqlite::types::Value;
 
 use crate::rows::{delivery, digest, maybe, number, plain_json, text, time, to_json};
@@ -30,10 +30,36 @@ pub(crate) enum Step {
         events: u64,
     },
     /// Appends to the audit chain.
-    Audit(Box<AuditEntry>),
+    Audit(Box<AuditStep>),
+}
+
+/// A row of the audit chain, ready but for its number and links.
+pub(crate) struct AuditStep {
+    pub(crate) text: Unnumbered,
+    pub(crate) at: Timestamp,
+    pub(crate) event: String,
+    pub(crate) person: Option<PersonId>,
+    pub(crate) correlation: String,
+    pub(crate) severity: Severity,
 }
 
 impl Step {
+    /// A row of the audit chain.
+    pub(crate) fn audit(entry: AuditEntry) -> Result<Self, StoreError> {
+        let text = Unnumbered::of(&entry).map_err(|error| StoreError::Corrupt {
+            table: "audit",
+            why: format!("an entry cannot be written as JSON: {error}"),
+        })?;
+        Ok(Self::Audit(Box::new(AuditStep {
+            text,
+            at: entry.at,
+            event: entry.event,
+            person: entry.person,
+            correlation: entry.correlation,
+            severity: entry.severity,
+        })))
+    }
+
     pub(crate) fn statement(sql: &'static str, values: Vec<Value>) -> Self {
         Self::Statement {
             sql,
@@ -117,7 +143,7 @@ fn encode(write: Write, steps: &mut Vec<Step>) -> Result<(), StoreError> {
             "UPDATE outbox SET delivery = ?2, done_at = ?3 WHERE id = ?1 AND done_at IS NULL",
             vec![number(id), text(delivery(how)), time(at)],
         ),
-        Write::Audit(entry) => Step::Audit(Box::new(entry)),
+        Write::Audit(entry) => Step::audit(entry)?,
         Write::Secret { run, name, sealed } => Step::statement(
             "INSERT INTO secrets (run_id, name, sealed) VALUES (?1, ?2, ?3) \
              ON CONFLICT (run_id, name) DO UPDATE SET sealed = excluded.sealed",

@@ -1,12 +1,12 @@
 //! The open file as the writer sees it: one connection, and the head of the audit chain. Carries
 //! out the steps of one caller after the other inside one transaction.
 
-use rave_domain::audit::{self, AuditEntry};
+use rave_domain::audit;
 use rave_domain::ports::store::{InboxKey, Received, StoreError};
 use rave_domain::{Digest, Epoch, RunId};
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
-use crate::encode::Step;
+use crate::encode::{AuditStep, Step};
 use crate::error::concerns_one_caller;
 use crate::read;
 use crate::rows::{number, severity};
@@ -166,14 +166,9 @@ impl Journal {
         }
     }
 
-    fn append_audit(&mut self, entry: &AuditEntry) -> Result<u64, Stop> {
+    fn append_audit(&mut self, entry: &AuditStep) -> Result<u64, Stop> {
         let id = self.head.id + 1;
-        let text = audit::linked_text(id, entry).map_err(|error| {
-            Stop::OneCaller(StoreError::Corrupt {
-                table: "audit",
-                why: format!("an entry cannot be written as JSON: {error}"),
-            })
-        })?;
+        let text = entry.text.numbered(id);
         let link = audit::link(&self.head.link, &text);
         self.connection
             .prepare_cached(

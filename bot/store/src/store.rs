@@ -63,8 +63,8 @@ impl Store for Sqlite {
         let (done, answer) = oneshot::channel();
         let rest = audit
             .into_iter()
-            .map(|entry| Step::Audit(Box::new(entry)))
-            .collect();
+            .map(Step::audit)
+            .collect::<Result<_, _>>()?;
         self.send(Job::Receive {
             row: encode::inbox(&row)?,
             key: row.key,

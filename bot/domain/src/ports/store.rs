@@ -98,7 +98,7 @@ pub struct RunRow {
     pub digest: Digest,
     /// When it was submitted.
     pub created_at: Timestamp,
-    /// When it last changed.
+    /// When it came into its state; the engine knows better while it works on the run.
     pub updated_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
