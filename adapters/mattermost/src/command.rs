@@ -196,7 +196,10 @@ struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Form<'a> {
     fn parse(body: &'a [u8]) -> Self {
-        Self(url::form_urlencoded::parse(body).collect())
+        // Mattermost sends a dozen.
+        let mut pairs = Vec::with_capacity(16);
+        pairs.extend(url::form_urlencoded::parse(body));
+        Self(pairs)
     }
 
     fn all(&self, key: &'a str) -> impl Iterator<Item = &str> {

@@ -9,8 +9,7 @@ use rave_domain::ids::{DriverName, RequestId, RunId, StepId};
 use rave_domain::people::{Account, Person};
 use rave_domain::ports::courier::Alert;
 use rave_domain::ports::store::{AuditFilter, Page, Paged, RunFilter, RunRow, StoreError, Write};
-use rave_domain::ports::surface::VerifiedEvent;
-use rave_domain::reply::Reply;
+use rave_domain::ports::surface::{ChatReply, VerifiedEvent};
 use rave_domain::request::RunRequest;
 use rave_domain::run::{Event, Timer};
 use rave_domain::{ErrorCode, IntentName, Timestamp, UserError};
@@ -107,7 +106,7 @@ impl Engine {
     }
 
     /// A chat event (verified, person known, rate limit passed) to its immediate answer.
-    pub async fn chat(&self, caller: Caller, event: VerifiedEvent) -> Arc<Reply> {
+    pub async fn chat(&self, caller: Caller, event: VerifiedEvent) -> Arc<ChatReply> {
         self.shared.chat(caller, event).await
     }
 

@@ -13,7 +13,7 @@ use rave_domain::audit::{AuditEntry, AuditResult, Category, Severity};
 use rave_domain::ids::{Digest, RequestId, RunId};
 use rave_domain::ports::courier::Alert;
 use rave_domain::ports::store::{InboxKey, InboxRow, Received, Write};
-use rave_domain::ports::surface::{ReplyTo, VerifiedEvent};
+use rave_domain::ports::surface::{ChatReply, ReplyTo, VerifiedEvent};
 use rave_domain::redact::Redactor;
 use rave_domain::reply::{Block, Reply};
 use rave_domain::request::{Ask, Change, RunRequest};
@@ -411,11 +411,15 @@ impl Shared {
     }
 
     /// A chat event to its immediate answer.
-    pub(crate) async fn chat(self: &Arc<Self>, caller: Caller, event: VerifiedEvent) -> Arc<Reply> {
+    pub(crate) async fn chat(
+        self: &Arc<Self>,
+        caller: Caller,
+        event: VerifiedEvent,
+    ) -> Arc<ChatReply> {
         let rules = self.rules();
         let ask = match rave_catalog::grammar::parse(&rules.catalog, &event.text) {
             Ok(ask) => ask,
-            Err(error) => return Arc::new(Reply::error(&error)),
+            Err(error) => return Arc::new(Reply::error(&error).into()),
         };
         match ask {
             Ask::Query(query) => self.query(&rules, &caller, &query).await,
@@ -438,7 +442,7 @@ impl Shared {
                     change,
                     reply_to: event.reply_to,
                 };
-                Arc::new(match self.answer_in_time(submission).await {
+                let reply = match self.answer_in_time(submission).await {
                     Ok(Ok(Changed::Run(snapshot))) => match decision {
                         Some(decision) => replies::decided(&snapshot, &person, decision),
                         None => replies::run(&snapshot, self.clock.now()),
@@ -448,7 +452,8 @@ impl Shared {
                     Err(request) => Reply::text(format!(
                         "Your request is recorded as {request}; the result follows here."
                     )),
-                })
+                };
+                Arc::new(reply.into())
             }
         }
     }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use rave_domain::Digest;
+use rave_domain::ports::surface::ChatReply;
 use rave_domain::reply::Reply;
 
 use crate::shared::lock;
@@ -15,17 +16,17 @@ use crate::shared::lock;
 /// How many are kept at most. One is as large as the message.
 const KEPT: usize = 256;
 
-/// Replies by the fingerprint of who asks.
+/// Replies by the fingerprint of who asks, which also tells on which surface.
 #[derive(Default)]
-pub(crate) struct Overviews(Mutex<HashMap<Digest, Arc<Reply>>>);
+pub(crate) struct Overviews(Mutex<HashMap<Digest, Arc<ChatReply>>>);
 
 impl Overviews {
     /// The reply for a caller, written now if there is none.
-    pub(crate) fn get_or(&self, who: Digest, write: impl FnOnce() -> Reply) -> Arc<Reply> {
+    pub(crate) fn get_or(&self, who: Digest, write: impl FnOnce() -> Reply) -> Arc<ChatReply> {
         if let Some(kept) = lock(&self.0).get(&who) {
             return Arc::clone(kept);
         }
-        let reply = Arc::new(write());
+        let reply = Arc::new(write().into());
         let mut kept = lock(&self.0);
         if kept.len() >= KEPT {
             kept.clear();

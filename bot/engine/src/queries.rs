@@ -7,6 +7,7 @@ use rave_catalog::{Intent, Schedule, When};
 use rave_domain::audit::{Category, Severity};
 use rave_domain::ids::{IntentName, RunId, StepId};
 use rave_domain::ports::store::{AuditFilter, Page, RunFilter};
+use rave_domain::ports::surface::ChatReply;
 use rave_domain::reply::{Block, Reply, Tone};
 use rave_domain::request::{Query, RunRequest};
 use rave_domain::run::{Run, Step};
@@ -32,13 +33,13 @@ impl Shared {
         rules: &Rules,
         caller: &Caller,
         query: &Query,
-    ) -> Arc<Reply> {
+    ) -> Arc<ChatReply> {
         let subject = subject(caller);
         if matches!(query, Query::Help { topic } if topic.is_empty()) {
             return overview(rules, &subject);
         }
         let answer = self.answer(rules, caller, &subject, query).await;
-        Arc::new(answer.unwrap_or_else(|error| {
+        let reply = answer.unwrap_or_else(|error| {
             if matches!(
                 error.code,
                 ErrorCode::PolicyDenied | ErrorCode::LabelMismatch
@@ -46,7 +47,8 @@ impl Shared {
                 self.refuse_query(caller, query, &error);
             }
             Reply::error(&error)
-        }))
+        });
+        Arc::new(reply.into())
     }
 
     fn refuse_query(self: &Arc<Self>, caller: &Caller, query: &Query, error: &UserError) {
@@ -411,7 +413,7 @@ fn may_ask(rules: &Rules, subject: &Subject) -> impl Fn(&Intent) -> bool {
     move |intent| rules.policy.may_ask(subject, &intent.name) != Leave::No
 }
 
-fn overview(rules: &Rules, subject: &Subject) -> Arc<Reply> {
+fn overview(rules: &Rules, subject: &Subject) -> Arc<ChatReply> {
     rules.overviews.get_or(subject.fingerprint(), || {
         rave_catalog::help::overview(&rules.catalog, &may_ask(rules, subject)).reply()
     })

@@ -45,7 +45,8 @@ impl Default for UlidGen {
 }
 
 impl UlidGen {
-    fn ulid(&self) -> String {
+    /// A prefix and 26 letters and digits.
+    fn next(&self, prefix: &str) -> String {
         let mut generator = self
             .generator
             .lock()
@@ -54,27 +55,29 @@ impl UlidGen {
             Ok(ulid) => ulid,
             Err(overflow) => overflow.commit_overflow_increment(),
         };
-        ulid.to_string().to_lowercase()
+        let mut buffer = [0; ulid::ULID_LEN];
+        let digits = ulid.array_to_str(&mut buffer);
+        digits.make_ascii_lowercase();
+        let mut id = String::with_capacity(prefix.len() + digits.len());
+        id.push_str(prefix);
+        id.push_str(digits);
+        id
     }
 }
 
 impl IdGen for UlidGen {
     fn run_id(&self) -> RunId {
-        prefixed("run_", &self.ulid(), RunId::new)
+        valid(RunId::new(self.next("run_")))
     }
 
     fn request_id(&self) -> RequestId {
-        prefixed("req_", &self.ulid(), RequestId::new)
+        valid(RequestId::new(self.next("req_")))
     }
 }
 
-fn prefixed<T, E: std::fmt::Debug>(
-    prefix: &str,
-    id: &str,
-    make: impl Fn(String) -> Result<T, E>,
-) -> T {
+fn valid<T, E: std::fmt::Debug>(id: Result<T, E>) -> T {
     #[expect(clippy::expect_used, reason = "26 letters and digits are always valid")]
-    make(format!("{prefix}{id}")).expect("a ULID is a valid id")
+    id.expect("a ULID is a valid id")
 }
 
 /// Fills a buffer with random bytes of the system.

@@ -3,6 +3,8 @@
 //! `server` owns the routes, an adapter the vendor's wire, the binary joins them. An adapter sees
 //! raw bytes and headers and says who sent what; it decides nothing and executes nothing.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
@@ -58,6 +60,31 @@ pub struct HttpAnswer {
     pub content_type: &'static str,
     /// The body.
     pub body: Bytes,
+}
+
+/// A reply on its way to the surface that it is for. One that is kept for the next who asks the
+/// same is put into the vendor's form only once.
+#[derive(Debug)]
+pub struct ChatReply {
+    reply: Reply,
+    form: OnceLock<HttpAnswer>,
+}
+
+impl From<Reply> for ChatReply {
+    fn from(reply: Reply) -> Self {
+        Self {
+            reply,
+            form: OnceLock::new(),
+        }
+    }
+}
+
+impl ChatReply {
+    /// The answer in the vendor's form.
+    pub fn on(&self, surface: &dyn ChatSurface) -> HttpAnswer {
+        let form = self.form.get_or_init(|| surface.answer(&self.reply));
+        form.clone()
+    }
 }
 
 /// Why a request is not a verified event.

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use rave_domain::ports::surface::{
-    ChatSurface, HttpAnswer, RawRequest, SurfaceRejection, VerifiedEvent,
+    ChatReply, ChatSurface, HttpAnswer, RawRequest, SurfaceRejection, VerifiedEvent,
 };
 use rave_domain::reply::Reply;
 use rave_domain::{ErrorCode, UserError};
@@ -89,7 +89,7 @@ async fn chat(
         }
     };
     let reply = reply(server, address, path, event).await;
-    Ok(answered(surface.answer(&reply)))
+    Ok(answered(reply.on(surface.as_ref())))
 }
 
 async fn reply(
@@ -97,9 +97,9 @@ async fn reply(
     address: Option<IpAddr>,
     path: &str,
     event: VerifiedEvent,
-) -> Arc<Reply> {
+) -> Arc<ChatReply> {
     let Some(person) = server.engine().person_of(&event.account) else {
-        return Arc::new(stranger(server, address, path, &event));
+        return Arc::new(stranger(server, address, path, &event).into());
     };
     let caller = Caller {
         person,
@@ -111,10 +111,9 @@ async fn reply(
     if let Err(too_many) = server.limits().person(&caller.person.id) {
         server.over_the_limit(&caller, path);
         let seconds = too_many.wait.as_secs() + 1;
-        return Arc::new(Reply::error(
-            &UserError::new(ErrorCode::RateLimited, server.limits().person_refusal())
-                .hint(format!("try again in {seconds} s")),
-        ));
+        let refused = UserError::new(ErrorCode::RateLimited, server.limits().person_refusal())
+            .hint(format!("try again in {seconds} s"));
+        return Arc::new(Reply::error(&refused).into());
     }
     server.engine().chat(caller, event).await
 }
