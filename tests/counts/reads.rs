@@ -7,9 +7,9 @@ use rave::app::{App, Overrides};
 use rave::config::Config;
 use tower::ServiceExt as _;
 
-/// What the most used command may allocate, from the request to the bytes of its answer: 48 and a
-/// little room. When a
-/// change needs more, `--nocapture` says how much, and docs/benchmarks.md how to find out where.
+/// What the most used command may allocate, from the request to the bytes of its answer: the 48
+/// that were counted, and a little room. When a change needs more, `--nocapture` says how much, and
+/// docs/benchmarks.md how to find out where.
 const HELP: u64 = 60;
 
 fn config(dir: &std::path::Path) -> Config {
