@@ -86,8 +86,9 @@ async fn whoever_comes_during_a_commit_shares_the_next() {
     options.fail_point = Some(Arc::new(move |name| {
         if name == "store.before_commit" {
             // The first commit waits; one that finds no gate any more does not.
-            let gate = gate.lock().unwrap().take();
-            gate.map(|gate| gate.recv().unwrap());
+            if let Some(gate) = gate.lock().unwrap().take() {
+                gate.recv().unwrap();
+            }
         }
     }));
     let store = Sqlite::open(options).unwrap();
