@@ -1,7 +1,7 @@
 //! Counts what the kernel is really asked to bring to the disk.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use tempfile::NamedTempFile;
 
@@ -11,6 +11,8 @@ const CALLS: &str = "trace=fsync,fdatasync,sync_file_range,msync,sync,syncfs";
 /// strace, attached to this process and all its threads.
 pub struct SyncCount {
     strace: Child,
+    /// Kept open: strace says there which threads it meets, and would end if nobody could read it.
+    _said: BufReader<ChildStderr>,
     log: NamedTempFile,
 }
 
@@ -35,14 +37,17 @@ impl SyncCount {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| format!("strace: {error}"))?;
-        let said = strace.stderr.take().map(BufReader::new);
+        let said = strace.stderr.take().ok_or("strace says nothing")?;
+        let mut said = BufReader::new(said);
         let mut all = String::new();
-        for line in said.into_iter().flat_map(|said| said.lines()) {
-            let line = line.map_err(|error| error.to_string())?;
-            if line.contains(" attached") {
-                return Ok(Self { strace, log });
+        while said.read_line(&mut all).map_err(|error| error.to_string())? > 0 {
+            if all.contains(" attached") {
+                return Ok(Self {
+                    strace,
+                    _said: said,
+                    log,
+                });
             }
-            all.push_str(&line);
         }
         // It has ended, or closed its standard error, which comes to the same.
         let _ = strace.wait();
