@@ -40,7 +40,11 @@ impl SyncCount {
         let said = strace.stderr.take().ok_or("strace says nothing")?;
         let mut said = BufReader::new(said);
         let mut all = String::new();
-        while said.read_line(&mut all).map_err(|error| error.to_string())? > 0 {
+        while said
+            .read_line(&mut all)
+            .map_err(|error| error.to_string())?
+            > 0
+        {
             if all.contains(" attached") {
                 return Ok(Self {
                     strace,
