@@ -143,3 +143,25 @@ async fn commands_that_only_read_write_nothing() {
     assert_eq!(bot.store().stats(), before);
     bot.finish().await;
 }
+
+#[tokio::test]
+async fn a_store_that_takes_no_writes_is_told_and_nothing_is_done() {
+    let mut bot = World::new().start().await;
+    let file = bot.data().join("rave.db");
+    let tamper = |sql: &str| {
+        let connection = rusqlite::Connection::open(&file).unwrap();
+        connection.execute_batch(sql).unwrap();
+    };
+    tamper("ALTER TABLE events RENAME TO elsewhere");
+    let refused = bot.says("ann", "/rave rollout web").await;
+    assert!(refused.contains("cannot write to its store"), "{refused}");
+    tamper("ALTER TABLE elsewhere RENAME TO events");
+
+    bot.says("ann", "/rave rollout web").await;
+    bot.hears_with("succeeded").await;
+    // What was refused was never begun, and what was begun is the run that is on record.
+    assert_eq!(bot.stacks().calls(), ["rollout_web"]);
+    bot.expects_error("store_failed");
+    bot.expects_error("a commit failed");
+    bot.finish().await;
+}

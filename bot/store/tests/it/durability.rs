@@ -54,6 +54,26 @@ async fn a_full_disk_is_told_and_passes() {
 }
 
 #[tokio::test]
+async fn a_commit_that_fails_at_its_very_end_is_told_and_leaves_nothing() {
+    let world = World::new();
+    // A constraint that is looked at in COMMIT, when all statements have gone well.
+    world.tamper(
+        "CREATE TABLE parent (id INTEGER PRIMARY KEY);
+         CREATE TABLE child (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED);
+         CREATE TRIGGER late AFTER INSERT ON audit BEGIN INSERT INTO child VALUES (1); END;",
+    );
+    let result = world.commit(audit()).await;
+    assert!(
+        matches!(result, Err(StoreError::Unavailable { .. })),
+        "{result:?}"
+    );
+    world.tamper("DROP TRIGGER late");
+
+    world.commit(audit()).await.unwrap();
+    assert_eq!(rave_store::verify(&world.dir(), &[]).unwrap().rows, 1);
+}
+
+#[tokio::test]
 async fn after_a_fault_the_file_is_opened_again() {
     let world = World::new();
     world.commit(audit()).await.unwrap();
