@@ -398,3 +398,27 @@ async fn runs_that_need_or_take_no_approval_say_so() {
     ");
     bot.finish().await;
 }
+
+#[tokio::test]
+async fn what_is_no_longer_allowed_when_its_turn_comes_is_not_done() {
+    let mut bot = World::new().start().await;
+    let gate = bot.stacks().blocks("rollout_web");
+    bot.says("bob", "/rave rollout web").await;
+    gate.reached().await;
+    bot.says("ann", "/rave scale web 3").await;
+    bot.write_intent(
+        "scale_web",
+        "action: scale\ncommand: scale web <count>\n\
+         params:\n  count: {type: int, min: 0, max: 20}\n\
+         with: {stack: web, replicas: '{{ count }}'}\nroles: [oncall]\n",
+    );
+    bot.says("root", "/rave reload").await;
+    gate.release();
+    let run = bot.reaches("run_0002", "failed").await;
+    assert_eq!(run["steps"][0]["state"], "failed", "{run}");
+    assert_eq!(bot.stacks().calls(), ["rollout_web"]);
+    bot.alerted("Policy denial").await;
+    bot.hears_with("run_0001").await;
+    bot.hears_with("scale_web failed").await;
+    bot.finish().await;
+}

@@ -519,5 +519,7 @@ impl Bot {
                 "{run} has ended and still has a {what}"
             );
         }
+        let off = crate::off_the_record(&self.data());
+        assert_eq!(off, [], "journal and audit trail differ");
     }
 }
