@@ -25,6 +25,8 @@ fn a_step_that_may_run_again_does_so_with_the_same_key() {
         sim.crash();
         assert_eq!(sim.run.effect_key(&sim.run.steps[0]), key);
         assert_eq!(sim.commands(), "claim a");
+        sim.answer();
+        assert_eq!(sim.run.effect_key(&sim.run.steps[0]), key);
         sim.go().ends(RunStatus::Succeeded);
         assert_eq!(sim.attempts("a"), 2);
     }
