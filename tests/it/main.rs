@@ -18,6 +18,7 @@ mod demo;
 mod events;
 mod faults;
 mod layers;
+mod mutants;
 mod openapi;
 mod runs;
 mod secrets;
