@@ -308,7 +308,7 @@ fn open_store(
     fail_point: &FailPoint,
 ) -> Result<(Arc<Sqlite>, Sealer), StartError> {
     let dir = &config.store.dir;
-    std::fs::create_dir_all(dir).map_err(|error| {
+    host::make_directory(dir).map_err(|error| {
         machine(
             format!("the data directory {} cannot be made", dir.display()),
             &error,
