@@ -1,9 +1,13 @@
 //! Errors of opening the store, and plain words for what SQLite and the system say.
 
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use rave_domain::ports::store::StoreError;
 use rusqlite::ErrorCode;
+
+use crate::preflight::with_suffix;
 
 /// Why a store was not opened. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +28,7 @@ pub enum OpenError {
     },
     /// Nothing can be created in it.
     #[error(
-        "the data directory {} cannot be written ({why}); give the user that runs Rave the right to write there",
+        "the data directory {} cannot be written ({why}); {advice}",
         dir.display()
     )]
     DirectoryUnwritable {
@@ -32,6 +36,8 @@ pub enum OpenError {
         dir: PathBuf,
         /// What the system said.
         why: String,
+        /// What to do about it.
+        advice: &'static str,
     },
     /// Locks and syncs mean little on network file systems.
     #[error(
@@ -131,19 +137,20 @@ pub(crate) fn plain(error: &rusqlite::Error) -> String {
         ),
         (
             ErrorCode::SystemIoFailure,
-            "the disk reports an input/output error",
+            "the disk reports an input/output error; look at the kernel's log",
         ),
         (
             ErrorCode::CannotOpen,
-            "the database file cannot be opened; is the data directory still there, and may this user write to it?",
+            "the database file cannot be opened; is the data directory still there, is there room on its disk, and may this user write to it?",
         ),
         (
             ErrorCode::DatabaseBusy,
             "another program holds the database file",
         ),
         (
+            // SQLite says so of a page that the disk fails to read, too.
             ErrorCode::DatabaseCorrupt,
-            "the database file is damaged; restore a backup",
+            "the database file is damaged or its disk cannot be read; look at the kernel's log, and restore a backup if the disk is sound",
         ),
         (
             ErrorCode::NotADatabase,
@@ -154,6 +161,23 @@ pub(crate) fn plain(error: &rusqlite::Error) -> String {
         .into_iter()
         .find(|(candidate, _)| *candidate == code)
         .map_or_else(|| error.to_string(), |(_, words)| words.to_owned())
+}
+
+/// As [`plain`], for a file that is written. SQLite calls almost all that a disk refuses an
+/// input/output error; whether the file system is read-only can be asked of the file's lock. Not of
+/// the file: closing it would give up the locks that SQLite holds on it.
+pub(crate) fn cause(file: &Path, error: &rusqlite::Error) -> String {
+    let lock = OpenOptions::new()
+        .write(true)
+        .open(with_suffix(file, ".lock"));
+    match (lock, error.sqlite_error_code()) {
+        (Err(refused), Some(code))
+            if refused.kind() == ErrorKind::ReadOnlyFilesystem && code != ErrorCode::DiskFull =>
+        {
+            "its file system has become read-only; the kernel's log says why".to_owned()
+        }
+        _ => plain(error),
+    }
 }
 
 /// A failure of SQLite as the port tells it.

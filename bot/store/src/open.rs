@@ -19,7 +19,7 @@ use crate::error::{OpenError, closed, plain};
 use crate::journal::{Journal, epoch};
 use crate::migrate::{MIGRATIONS, bring_up_to_date, format};
 use crate::options::{Counters, Options, Stats};
-use crate::preflight::{self, Found};
+use crate::preflight::{self, Found, with_suffix};
 use crate::readers::Readers;
 use crate::writer::{Job, Writer};
 
@@ -86,6 +86,7 @@ impl Sqlite {
         let writer = Writer {
             file: file.clone(),
             journal: Some(journal),
+            faulty: None,
             lock,
             epoch,
             max_pages: options.max_pages,
@@ -158,18 +159,14 @@ impl Drop for Sqlite {
 
 /// Checks, opens and upgrades the file.
 fn prepare(file: &Path, max_pages: Option<u32>) -> Result<Connection, OpenError> {
-    let found = preflight::inspect(file, format(MIGRATIONS))?;
     let unusable = |error: rusqlite::Error| OpenError::Unusable {
         file: file.to_owned(),
         why: plain(&error),
     };
-    let connection = connection::writer(file, max_pages).map_err(unusable)?;
-    if found == Found::Empty {
-        // Before WAL, so that from its first byte on the file says whose it is.
-        connection
-            .pragma_update(None, "application_id", APPLICATION_ID)
-            .map_err(unusable)?;
+    if preflight::inspect(file, format(MIGRATIONS))? == Found::Empty {
+        create(file)?;
     }
+    let connection = connection::writer(file, max_pages).map_err(unusable)?;
     if !connection::use_wal(&connection).map_err(unusable)? {
         return Err(OpenError::Unusable {
             file: file.to_owned(),
@@ -179,16 +176,35 @@ fn prepare(file: &Path, max_pages: Option<u32>) -> Result<Connection, OpenError>
     if let Some(backup) = bring_up_to_date(&connection, file, MIGRATIONS)? {
         tracing::info!(backup = %backup.display(), "upgraded the store; the old state is in the backup");
     }
-    if let Some(dir) = file.parent().filter(|_| found == Found::Empty) {
-        // The name of a new file is durable only with its directory.
-        File::open(dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(|error| OpenError::DirectoryUnwritable {
-                dir: dir.to_owned(),
-                why: error.to_string(),
-            })?;
-    }
     Ok(connection)
+}
+
+/// Makes a store beside its place and gives it its name once it is whole, so that a power cut
+/// leaves none or one that can be used.
+fn create(file: &Path) -> Result<(), OpenError> {
+    let unusable = |error: rusqlite::Error| OpenError::Unusable {
+        file: file.to_owned(),
+        why: plain(&error),
+    };
+    let unwritable = |error: std::io::Error| OpenError::Unusable {
+        file: file.to_owned(),
+        why: error.to_string(),
+    };
+    let part = with_suffix(file, ".part");
+    preflight::start_anew(&part).map_err(unwritable)?;
+    let connection = Connection::open(&part).map_err(unusable)?;
+    connection
+        .pragma_update(None, "application_id", APPLICATION_ID)
+        .map_err(unusable)?;
+    bring_up_to_date(&connection, &part, MIGRATIONS).map_err(|error| OpenError::Unusable {
+        file: file.to_owned(),
+        why: error.to_string(),
+    })?;
+    connection.close().map_err(|(_, error)| unusable(error))?;
+    let dir = file.parent().unwrap_or_else(|| Path::new("."));
+    std::fs::rename(&part, file)
+        .and_then(|()| File::open(dir)?.sync_all())
+        .map_err(unwritable)
 }
 
 /// One more than at the start before; on disk when it returns.

@@ -45,9 +45,19 @@ pub(crate) fn check_directory(dir: &Path) -> Result<(), OpenError> {
 }
 
 fn unwritable(dir: &Path, error: &std::io::Error) -> OpenError {
+    let kind = error.kind();
     OpenError::DirectoryUnwritable {
         dir: dir.to_owned(),
         why: error.to_string(),
+        advice: if kind == ErrorKind::StorageFull {
+            "make room there and start again"
+        } else if kind == ErrorKind::ReadOnlyFilesystem {
+            "mount it for writing; where it became read-only by itself, the kernel's log says why"
+        } else if kind == ErrorKind::PermissionDenied {
+            "give the user that runs Rave the right to write there"
+        } else {
+            "look at the disk and the kernel's log"
+        },
     }
 }
 
@@ -172,6 +182,22 @@ pub(crate) fn inspect(file: &Path, known: u32) -> Result<Found, OpenError> {
         return Ok(Found::Empty);
     }
     judge_header(file, &header, known)
+}
+
+/// An empty file, readable by its owner only, in place of what an interrupted start left there.
+pub(crate) fn start_anew(part: &Path) -> std::io::Result<()> {
+    for leftover in [part.to_owned(), with_suffix(part, "-journal")] {
+        match std::fs::remove_file(leftover) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(part)
+        .map(drop)
 }
 
 /// The part of the file that the format fixes for all time.

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::connection;
 use crate::encode::Step;
-use crate::error::{plain, spares_connection};
+use crate::error::{cause, plain, spares_connection};
 use crate::journal::{Journal, Stop, epoch};
 use crate::options::{Counters, FailPoint};
 
@@ -84,6 +84,9 @@ pub(crate) struct Writer {
     pub(crate) file: PathBuf,
     /// `None` after a fault, until the file could be opened again.
     pub(crate) journal: Option<Journal>,
+    /// The connection that met the fault, as long as there is no other. While one is open, SQLite
+    /// does not read the WAL anew, which may hold frames of the failed commit.
+    pub(crate) faulty: Option<Journal>,
     /// Ownership of the file.
     pub(crate) lock: File,
     pub(crate) epoch: Epoch,
@@ -139,7 +142,7 @@ impl Writer {
                 }
             }
             Err(error) => {
-                let why = plain(&error);
+                let why = cause(&self.file, &error);
                 tracing::error!(error = %error, callers = jobs.len(), "a commit failed: {why}");
                 self.counters.failed();
                 self.roll_back(&error);
@@ -186,7 +189,9 @@ impl Writer {
             .as_mut()
             .is_some_and(|journal| journal.roll_back().is_ok() && spares_connection(error));
         if !sound {
-            self.journal = None;
+            let failed = self.journal.take();
+            // One that is still in its transaction would keep its successor from writing.
+            self.faulty = failed.filter(|journal| journal.connection().is_autocommit());
         }
     }
 
@@ -197,20 +202,19 @@ impl Writer {
         if self.journal.is_some() {
             return Ok(());
         }
-        let connection =
-            connection::writer(&self.file, self.max_pages).map_err(|error| plain(&error))?;
-        let now = epoch(&connection).map_err(|error| plain(&error))?;
+        let fault = |error: rusqlite::Error| cause(&self.file, &error);
+        let connection = connection::writer(&self.file, self.max_pages).map_err(fault)?;
+        let now = epoch(&connection).map_err(fault)?;
         if now != self.epoch {
             return Err(format!(
                 "{} was replaced while Rave was running; restart Rave",
                 self.file.display()
             ));
         }
-        connection
-            .execute(TOUCH, [])
-            .map_err(|error| plain(&error))?;
-        let journal = Journal::new(connection).map_err(|error| plain(&error))?;
+        connection.execute(TOUCH, []).map_err(fault)?;
+        let journal = Journal::new(connection).map_err(fault)?;
         self.journal = Some(journal);
+        self.faulty = None;
         tracing::info!("the store can be written again");
         Ok(())
     }
@@ -253,6 +257,7 @@ impl Writer {
         }
         // The connection before the lock, so that a successor finds the file closed.
         drop(self.journal);
+        drop(self.faulty);
         drop(self.lock);
     }
 }

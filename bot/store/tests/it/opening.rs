@@ -38,6 +38,21 @@ async fn the_lock_file_of_a_killed_owner_is_in_nobodys_way() {
 }
 
 #[tokio::test]
+async fn a_store_that_an_interrupted_start_left_half_made_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    std::fs::write(path("rave.db"), "").unwrap();
+    std::fs::write(path("rave.db.part"), "half").unwrap();
+    std::fs::write(path("rave.db.part-journal"), "half").unwrap();
+
+    let store = Sqlite::open(Options::new(dir.path())).unwrap();
+
+    store.health().await.unwrap();
+    assert!(!path("rave.db.part").exists());
+    assert!(!path("rave.db.part-journal").exists());
+}
+
+#[tokio::test]
 async fn the_epoch_rises_with_each_start() {
     let mut world = World::new();
     for epoch in 1..=3 {
