@@ -133,7 +133,13 @@ impl Shared {
                     // A receiver that is gone waits for the answer only.
                     let _ = recorded.send(request.clone());
                     (shared.fail_point)("inbox.received");
-                    shared.process_guarded(*accepted).await
+                    let outcome = shared.process_guarded(&accepted).await;
+                    if is_held(&outcome) {
+                        let _ = answered.send(outcome.map_err(|error| held(&request, &error)));
+                        let outcome = shared.process_held(&accepted).await;
+                        return shared.answer_late(reply_to, &request, &outcome).await;
+                    }
+                    outcome
                 }
             };
             if let Err(unheard) = answered.send(outcome) {
@@ -236,26 +242,31 @@ impl Shared {
 
     /// As [`Self::process`], and a fault of Rave on the way is an answer too: a request without one
     /// would be taken up again by the next start.
-    async fn process_guarded(self: &Arc<Self>, accepted: Accepted) -> Result<Changed, UserError> {
-        let processing = AssertUnwindSafe(self.process(&accepted)).catch_unwind();
+    pub(crate) async fn process_guarded(
+        self: &Arc<Self>,
+        accepted: &Accepted,
+    ) -> Result<Changed, UserError> {
+        let processing = AssertUnwindSafe(self.process(accepted)).catch_unwind();
         match processing.await {
             Ok(changed) => changed,
             Err(panic) => {
                 tracing::error!(panic = panic_text(panic.as_ref()), "request_panicked");
                 let error = UserError::internal();
-                self.record_refused(&accepted, &error).await;
+                self.record_refused(accepted, &error).await;
                 Err(error)
             }
         }
     }
 
-    /// Takes a recorded request through the gate and records its answer.
+    /// Takes a recorded request through the gate and records its answer, unless it is held.
     pub(crate) async fn process(
         self: &Arc<Self>,
         accepted: &Accepted,
     ) -> Result<Changed, UserError> {
         let changed = self.change(accepted).await;
-        if let Err(error) = &changed {
+        if let Err(error) = &changed
+            && !is_held(&changed)
+        {
             self.record_refused(accepted, error).await;
         }
         self.answered.notify_waiters();
@@ -488,6 +499,23 @@ impl Shared {
             Changed::Done { reply, .. } => reply.clone(),
         }
     }
+}
+
+/// Whether a recorded request waits for the store. It is not refused: it is on disk, so the next
+/// start would take it up all the same.
+pub(crate) fn is_held(outcome: &Result<Changed, UserError>) -> bool {
+    let error = outcome.as_ref().err();
+    error.is_some_and(|error| error.code == ErrorCode::StoreUnavailable)
+}
+
+/// What the sender of a held request is told at once.
+fn held(request: &RequestId, error: &UserError) -> UserError {
+    let message = format!(
+        "{}; {request} is recorded and goes on by itself",
+        error.message
+    );
+    UserError::new(error.code, message)
+        .hint("look at the disk of Rave's data directory; do not ask again")
 }
 
 fn stopping() -> UserError {

@@ -54,18 +54,19 @@ impl From<TurnError> for UserError {
     }
 }
 
-/// What a caller is told when the store does not answer; the log has the cause.
+/// What a caller is told when the store does not answer: the cause in plain words. The log has
+/// more.
 pub(crate) fn store_error(error: &StoreError) -> UserError {
     tracing::error!(error = error as &dyn std::error::Error, "store_failed");
     match error {
         StoreError::Conflict { .. } => {
             UserError::new(ErrorCode::WrongState, "the run has just moved on").hint("look again")
         }
-        StoreError::Unavailable { .. } => UserError::new(
+        StoreError::Unavailable { why } => UserError::new(
             ErrorCode::StoreUnavailable,
-            "Rave cannot write to its store, so nothing was changed",
+            format!("Rave cannot use its store: {why}"),
         )
-        .hint("look at the disk of Rave's data directory, then try again"),
+        .hint("nothing was changed: look at the disk of Rave's data directory, then try again"),
         StoreError::Corrupt { .. } => UserError::new(
             ErrorCode::Internal,
             "what is stored about this cannot be read back",

@@ -17,15 +17,18 @@ use rave_domain::time::between;
 use rave_domain::{ErrorCode, UserError};
 use tokio::task::JoinSet;
 
-use crate::api::Caller;
+use crate::api::{Caller, Changed};
 use crate::cells::{Cell, unreadable};
-use crate::intake::Accepted;
+use crate::intake::{Accepted, is_held};
 use crate::journal::TurnError;
 use crate::shared::{Shared, lock};
 
 /// How old a recorded request may be and still be taken up after a restart. Nobody expects
 /// yesterday's rollout to start because a disk has room again.
 const STILL_MEANT: Duration = Duration::from_mins(10);
+
+/// Pause before a request whose judgement could not be written is judged again.
+const JUDGE_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long a driver may look for an effect before that counts as unsure.
 const INSPECT_WITHIN: Duration = Duration::from_secs(60);
@@ -286,25 +289,39 @@ impl Shared {
             secrets: BTreeMap::new(),
             rules,
         };
-        let age = between(accepted.row.received_at, self.clock.now());
-        let outcome = if age > STILL_MEANT {
-            let error = UserError::new(
-                ErrorCode::WrongState,
-                "Rave was stopped before it could judge this request, and too much time has passed",
-            )
-            .hint("ask again if it is still wanted");
-            self.record_refused(&accepted, &error).await;
-            self.answered.notify_waiters();
-            Err(error)
-        } else {
-            self.process(&accepted).await
-        };
+        let outcome = self.process_held(&accepted).await;
         match &outcome {
             Ok(_) => tracing::info!(run.id = ?id, "request_resumed"),
             Err(error) => tracing::warn!(code = %error.code, "request_refused_on_resume"),
         }
         // Whoever asked was cut off and has heard nothing.
         self.answer_late(reply_to, &request, &outcome).await;
+    }
+
+    /// Takes a recorded request through the gate, as often as the store fails meanwhile and it is
+    /// still meant.
+    pub(crate) async fn process_held(
+        self: &Arc<Self>,
+        accepted: &Accepted,
+    ) -> Result<Changed, UserError> {
+        loop {
+            let age = between(accepted.row.received_at, self.clock.now());
+            if age > STILL_MEANT {
+                let error = UserError::new(
+                    ErrorCode::WrongState,
+                    "Rave could not judge this request when it came, and too much time has passed",
+                )
+                .hint("ask again if it is still wanted");
+                self.record_refused(accepted, &error).await;
+                self.answered.notify_waiters();
+                return Err(error);
+            }
+            let outcome = self.process_guarded(accepted).await;
+            if !is_held(&outcome) || self.stopping.is_cancelled() {
+                return outcome;
+            }
+            self.pause(JUDGE_AGAIN).await;
+        }
     }
 }
 
