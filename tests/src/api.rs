@@ -47,6 +47,17 @@ impl Answer {
 }
 
 impl Api {
+    /// A client of a server elsewhere, such as `http://127.0.0.1:8000`, with a key.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the test is the client")]
+    pub fn new(base: impl Into<String>, key: &str) -> Self {
+        Self {
+            client: reqwest::Client::new(),
+            base: base.into(),
+            key: Some(key.to_owned()),
+        }
+    }
+
     /// The same client with another key or token; an empty one for none.
     #[must_use]
     pub fn with_key(&self, key: &str) -> Self {

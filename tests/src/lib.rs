@@ -23,6 +23,7 @@ mod bot;
 mod clock;
 mod config;
 mod discord;
+pub mod disk;
 mod dump;
 mod events;
 mod intents;
