@@ -10,5 +10,11 @@
 
 #[cfg(feature = "real")]
 mod api;
+#[cfg(feature = "real")]
+mod disk_faults;
 mod kills;
+#[cfg(feature = "real")]
+mod lossy;
+#[cfg(feature = "real")]
+mod power_loss;
 mod process;
