@@ -62,7 +62,7 @@ const UNBUFFERED: (HeaderName, HeaderValue) = (
     params(
         ("run" = String, Path, description = "The run's id: `run_…`."),
         ("after" = Option<u64>, Query, description = "Give events after this place."),
-        ("Last-Event-ID" = Option<u64>, Header, description = "The same, as clients send it by themselves when they come back; it wins."),
+        ("Last-Event-ID" = Option<String>, Header, pattern = "^[0-9]{0,20}$", description = "The same, as clients send it by themselves when they come back; it wins. Empty is none."),
     ),
     security(("key" = []), ("token" = [])),
     responses(
