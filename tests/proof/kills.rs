@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use rave_tests::{Witness, wait_for};
+use rave_tests::{Witness, report, wait_for};
 use serde_json::{Value, json};
 
 use crate::process::{self, Ended, Rave};
@@ -38,6 +38,7 @@ async fn no_effect_is_lost_or_doubled_wherever_the_process_is_killed() {
             }
         }
         assert!(kills > 0, "{place} was never passed");
+        report(&format!("Kills at named places: {place}"), kills);
     }
 }
 

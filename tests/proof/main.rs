@@ -10,11 +10,15 @@
 
 #[cfg(feature = "real")]
 mod api;
+mod case;
 #[cfg(feature = "real")]
 mod disk_faults;
 mod kills;
 #[cfg(feature = "real")]
 mod lossy;
+mod paused;
 #[cfg(feature = "real")]
 mod power_loss;
 mod process;
+mod scenario;
+mod writes;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rave_tests::{Configuration, Witness};
+use rave_tests::{Configuration, Witness, slash_command};
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -41,6 +41,8 @@ pub(crate) struct Rave {
     dir: TempDir,
     data: PathBuf,
     environment: Vec<(&'static str, String)>,
+    /// How long the log was when the process began.
+    logged: u64,
     address: SocketAddr,
     child: Option<Child>,
     http: reqwest::Client,
@@ -119,6 +121,7 @@ impl Rave {
             data: dir.path().join("data"),
             dir,
             environment: Vec::new(),
+            logged: 0,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             child: None,
             http: http(),
@@ -143,12 +146,17 @@ impl Rave {
     /// Starts the binary and waits until it listens, or has already ended. `fail_point` is
     /// `place:3`, where the process kills itself when it passes a place for the third time.
     pub(crate) async fn start(&mut self, fail_point: Option<&str>) {
+        self.spawn(fail_point);
+        self.listens().await;
+    }
+
+    fn spawn(&mut self, fail_point: Option<&str>) {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.path("log"))
             .unwrap();
-        let before = log.metadata().unwrap().len();
+        self.logged = log.metadata().unwrap().len();
         let mut command = Command::new(env!("CARGO_BIN_EXE_rave-under-test"));
         command
             .arg("serve")
@@ -166,8 +174,11 @@ impl Rave {
             None => command.env_remove("RAVE_FAIL_POINT"),
         };
         self.child = Some(command.spawn().unwrap());
+    }
+
+    async fn listens(&mut self) {
         self.until("Rave to listen", |rave| {
-            if let Some(address) = rave.listening_since(before) {
+            if let Some(address) = rave.listening() {
                 rave.address = address;
                 return Some(());
             }
@@ -176,10 +187,10 @@ impl Rave {
         .await;
     }
 
-    /// The address in what was logged after a place in the log.
-    fn listening_since(&self, place: u64) -> Option<SocketAddr> {
+    /// The address in what this process has logged.
+    fn listening(&self) -> Option<SocketAddr> {
         let log = std::fs::read(self.path("log")).unwrap();
-        let new = log.get(usize::try_from(place).unwrap()..)?;
+        let new = log.get(usize::try_from(self.logged).unwrap()..)?;
         new.split(|byte| *byte == b'\n')
             .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
             .find(|line| line["msg"] == "listening")
@@ -200,6 +211,35 @@ impl Rave {
             );
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// As [`Self::start`], and the process gets these signals so long after it began.
+    pub(crate) async fn start_to_be_signalled(
+        &mut self,
+        after: Duration,
+        signals: &'static [Signal],
+    ) {
+        self.spawn(None);
+        let pid = self.pid();
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            for signal in signals {
+                // A process that has just ended is fine.
+                let _ = rustix::process::kill_process(pid, *signal);
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+        self.listens().await;
+    }
+
+    fn pid(&self) -> Pid {
+        let pid = self.child.as_ref().and_then(Child::id).unwrap();
+        Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
+    }
+
+    /// Whether a process was started and its end has not been looked at.
+    pub(crate) fn is_started(&self) -> bool {
+        self.child.is_some()
     }
 
     /// Whether there is no process, or it has ended.
@@ -223,10 +263,8 @@ impl Rave {
 
     /// Sends a signal to the process.
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = self.child.as_ref().and_then(Child::id).unwrap();
-        let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
         // A process that has just ended is fine.
-        let _ = rustix::process::kill_process(pid, signal);
+        let _ = rustix::process::kill_process(self.pid(), signal);
     }
 
     /// Kills the process from outside.
@@ -291,17 +329,43 @@ impl Rave {
         }
     }
 
-    /// The address of a path of the running process.
-    pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+    /// Where the process listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// A request with the key, to be built further.
     pub(crate) fn request(&self, method: http::Method, path: &str) -> reqwest::RequestBuilder {
+        self.request_as(KEY, method, path)
+    }
+
+    /// A request with somebody's token.
+    pub(crate) fn request_as(
+        &self,
+        token: &str,
+        method: http::Method,
+        path: &str,
+    ) -> reqwest::RequestBuilder {
         self.http
-            .request(method, self.url(path))
+            .request(method, format!("http://{}{path}", self.address))
             .timeout(PATIENCE)
-            .header("X-API-Key", KEY)
+            .header("X-API-Key", token)
+    }
+
+    /// The request that Mattermost makes of a slash command.
+    pub(crate) fn command(
+        &self,
+        who: &str,
+        line: &str,
+        trigger: &str,
+        url: &str,
+    ) -> reqwest::RequestBuilder {
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(slash_command(who, line, trigger, url))
+            .finish();
+        self.request(http::Method::POST, "/chat/mattermost/command")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body)
     }
 
     /// Sends a request; status and body, or `None` when the connection broke.

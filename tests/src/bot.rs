@@ -269,25 +269,7 @@ impl Bot {
     /// The fields of a slash command.
     #[must_use]
     pub fn form(&self, who: &str, line: &str, trigger: &str, url: &str) -> Vec<(String, String)> {
-        let line = line.strip_prefix("/rave").unwrap_or(line);
-        let user = format!("u-{who}");
-        [
-            ("token", "slash-token"),
-            ("team_id", "t1"),
-            ("team_domain", "acme"),
-            ("channel_id", "c1"),
-            ("channel_name", "ops"),
-            ("user_id", &user),
-            ("user_name", who),
-            ("command", "/rave"),
-            ("text", line.strip_prefix(' ').unwrap_or(line)),
-            ("trigger_id", trigger),
-            ("root_id", ""),
-            ("response_url", url),
-        ]
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
+        slash_command(who, line, trigger, url)
     }
 
     /// Posts a form to the slash command's endpoint.
@@ -522,4 +504,28 @@ impl Bot {
         let off = crate::off_the_record(&self.data());
         assert_eq!(off, [], "journal and audit trail differ");
     }
+}
+
+/// The fields of the form that Mattermost posts for a slash command.
+#[must_use]
+pub fn slash_command(who: &str, line: &str, trigger: &str, url: &str) -> Vec<(String, String)> {
+    let line = line.strip_prefix("/rave").unwrap_or(line);
+    let user = format!("u-{who}");
+    [
+        ("token", "slash-token"),
+        ("team_id", "t1"),
+        ("team_domain", "acme"),
+        ("channel_id", "c1"),
+        ("channel_name", "ops"),
+        ("user_id", &user),
+        ("user_name", who),
+        ("command", "/rave"),
+        ("text", line.strip_prefix(' ').unwrap_or(line)),
+        ("trigger_id", trigger),
+        ("root_id", ""),
+        ("response_url", url),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .collect()
 }

@@ -18,3 +18,19 @@ pub fn scaled(base: u32) -> u32 {
     let scale: u32 = scale.expect("RAVE_TEST_SCALE is a whole number from 1");
     base.saturating_mul(scale)
 }
+
+/// Where the dice of a test begin: `RAVE_TEST_SEED`, a whole number, or 1.
+///
+/// # Panics
+/// When the variable holds something else.
+#[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests have no configuration but their environment"
+)]
+pub fn seed() -> u64 {
+    match std::env::var("RAVE_TEST_SEED") {
+        Ok(text) => text.parse().expect("RAVE_TEST_SEED is a whole number"),
+        Err(_) => 1,
+    }
+}
