@@ -21,4 +21,5 @@ mod paused;
 mod power_loss;
 mod process;
 mod scenario;
+mod stop;
 mod writes;

@@ -14,6 +14,7 @@ use rave_domain::request::RunRequest;
 use rave_domain::run::{Event, Timer};
 use rave_domain::{ErrorCode, IntentName, Timestamp, UserError};
 use rave_policy::{Builtin, Leave};
+use tokio::time::Instant;
 
 use crate::api::{
     Caller, Changed, DryRun, LockStatus, PartHealth, Refusal, RunSnapshot, Submission,
@@ -53,7 +54,7 @@ impl Engine {
     pub async fn start(&self) -> Result<Recovery, StoreError> {
         let recovery = self.shared.recover().await?;
         self.shared
-            .tasks
+            .deliveries
             .spawn(Arc::clone(&self.shared).run_outbox());
         self.shared
             .tasks
@@ -64,20 +65,34 @@ impl Engine {
         Ok(recovery)
     }
 
-    /// Stops: no new requests and claims at once; steps under way may finish within `grace`. What
-    /// has not finished then is settled by the next start.
-    pub async fn stop(&self, grace: Duration) {
+    /// No new requests and no claims from now on. What is under way goes on.
+    pub fn take_no_more(&self) {
         self.shared.stopping.cancel();
         self.shared.timers.wake();
-        self.shared.tasks.close();
-        if tokio::time::timeout(grace, self.shared.tasks.wait())
+    }
+
+    /// Stops: no new requests and claims at once; steps under way and messages about them may
+    /// finish until the deadline. What has not finished then is settled by the next start.
+    pub async fn stop(&self, deadline: Instant) {
+        self.take_no_more();
+        let Shared {
+            tasks, deliveries, ..
+        } = &*self.shared;
+        tasks.close();
+        if tokio::time::timeout_at(deadline, tasks.wait())
             .await
             .is_err()
         {
-            tracing::warn!(
-                open_tasks = self.shared.tasks.len(),
-                "stopped_with_work_under_way"
-            );
+            tracing::warn!(open_tasks = tasks.len(), "stopped_with_work_under_way");
+        }
+        // Nothing adds to the outbox any more; it takes a last look.
+        self.shared.ended.cancel();
+        deliveries.close();
+        if tokio::time::timeout_at(deadline, deliveries.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("stopped_with_messages_under_way");
         }
     }
 
@@ -140,14 +155,14 @@ impl Engine {
         run: &RunId,
         wait: Option<Duration>,
     ) -> Result<RunSnapshot, UserError> {
-        let published_by = tokio::time::Instant::now() + PUBLISHED_WITHIN;
+        let published_by = Instant::now() + PUBLISHED_WITHIN;
         let cell = loop {
             let cell = self.shared.cell(run).await;
             if let Some(cell) = cell.map_err(|error| store_error(&error))? {
                 break cell;
             }
             let found = self.shared.find_run(run).await?;
-            let late = tokio::time::Instant::now() >= published_by;
+            let late = Instant::now() >= published_by;
             if is_settled(found.run.status) || wait == Some(Duration::ZERO) || late {
                 return Ok(found);
             }

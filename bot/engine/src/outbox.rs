@@ -80,18 +80,21 @@ impl Shared {
         }
     }
 
-    /// Delivers until told to stop.
+    /// Delivers until everything else has stopped, and then what is still due.
     pub(crate) async fn run_outbox(self: Arc<Self>) {
         loop {
-            if self.stopping.is_cancelled() {
-                return;
-            }
+            // Asked before the look, so that nothing written before the end is missed.
+            let last = self.ended.is_cancelled();
             match self.deliver_due().await {
+                Ok(0) if last => return,
                 Ok(0) => self.outbox_sleep().await,
                 Ok(_) => {}
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "outbox_failed");
-                    self.pause(Duration::from_secs(1)).await;
+                    if last {
+                        return;
+                    }
+                    self.outbox_pause(Duration::from_secs(1)).await;
                 }
             }
         }
@@ -194,25 +197,22 @@ impl Shared {
 
     async fn outbox_sleep(&self) {
         let Ok(next) = self.store.outbox_next().await else {
-            return self.pause(Duration::from_secs(1)).await;
+            return self.outbox_pause(Duration::from_secs(1)).await;
         };
-        let woken = self.outbox_wake.notified();
-        match next {
-            None => {
-                tokio::select! {
-                    () = woken => {}
-                    () = self.stopping.cancelled() => {}
-                }
-            }
-            Some(at) => {
-                let wait =
-                    between(self.clock.now(), at).clamp(Duration::from_millis(10), LONGEST_SLEEP);
-                tokio::select! {
-                    () = woken => {}
-                    () = self.stopping.cancelled() => {}
-                    () = tokio::time::sleep(wait) => {}
-                }
-            }
+        let wait = next.map_or(Duration::MAX, |at| {
+            between(self.clock.now(), at).clamp(Duration::from_millis(10), LONGEST_SLEEP)
+        });
+        tokio::select! {
+            () = self.outbox_wake.notified() => {}
+            () = self.outbox_pause(wait) => {}
+        }
+    }
+
+    /// Sleeps, but not past the end of everything else.
+    async fn outbox_pause(&self, wait: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = self.ended.cancelled() => {}
         }
     }
 

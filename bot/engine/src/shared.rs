@@ -151,9 +151,11 @@ pub(crate) struct Shared {
     /// Rings when a recorded request has its answer, for repeats that wait for it.
     pub(crate) answered: Notify,
     pub(crate) tasks: TaskTracker,
+    /// What delivers, which goes on until the tasks have ended.
+    pub(crate) deliveries: TaskTracker,
     /// Cancelled first: no new claims, no new requests.
     pub(crate) stopping: CancellationToken,
-    /// Cancelled last: the store is about to close.
+    /// Cancelled last: the tasks have ended or run out of time, and the store is about to close.
     pub(crate) ended: CancellationToken,
     /// Runs whose journal could not be read back; their locks stay held.
     pub(crate) unreadable: Mutex<BTreeSet<RunId>>,
@@ -195,6 +197,7 @@ impl Shared {
             outbox_wake: Notify::new(),
             answered: Notify::new(),
             tasks: TaskTracker::new(),
+            deliveries: TaskTracker::new(),
             stopping: CancellationToken::new(),
             ended: CancellationToken::new(),
             unreadable: Mutex::default(),

@@ -3,7 +3,8 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rave_compose::simulated::Simulated;
 use rave_compose::{Backups, Compose};
@@ -17,6 +18,7 @@ use rave_mattermost::Mattermost;
 use rave_server::{About, Server};
 use rave_store::Sqlite;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,7 +28,11 @@ use crate::host::{self, SystemClock, UlidGen};
 use crate::{rules, trail};
 
 /// How often old rows are dropped.
-const FORGET_EVERY: std::time::Duration = std::time::Duration::from_hours(1);
+const FORGET_EVERY: Duration = Duration::from_hours(1);
+
+/// How much of the time to stop in is kept for closing the trail and the journal, but never more
+/// than a tenth.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// Why Rave does not start. The text is for the person at the terminal.
 #[derive(Debug, thiserror::Error)]
@@ -184,8 +190,9 @@ impl App {
         ));
     }
 
-    /// Serves on a listener until `shutdown`, then stops in order: no new requests, running steps
-    /// finish or are left to the next start, the trail and the journal are closed.
+    /// Serves on a listener until `shutdown`, then stops in order: no new requests and claims,
+    /// running steps finish or are left to the next start, what is to be told is delivered or
+    /// kept, the trail and the journal are closed. All of it within `server.shutdown_grace`.
     ///
     /// # Errors
     /// When the listener fails.
@@ -194,19 +201,60 @@ impl App {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> std::io::Result<()> {
-        rave_server::serve(listener, self.server.clone(), shutdown).await?;
-        self.close().await;
+        let grace = self.config.server.shutdown_grace;
+        let told = OnceLock::new();
+        let shutdown = async {
+            shutdown.await;
+            // At once, also while answers under way are still being given.
+            self.engine.take_no_more();
+            told.get_or_init(|| Stop::within(grace)).drained
+        };
+        let server = self.server.clone();
+        rave_server::serve(listener, server, shutdown).await?;
+        let stop = told.get().copied();
+        self.close_by(stop.unwrap_or_else(|| Stop::within(grace)))
+            .await;
         Ok(())
     }
 
     /// Stops in order.
     pub async fn close(self) {
-        self.engine.stop(self.config.server.shutdown_grace).await;
+        let stop = Stop::within(self.config.server.shutdown_grace);
+        self.close_by(stop).await;
+    }
+
+    async fn close_by(self, stop: Stop) {
+        self.engine.stop(stop.drained).await;
         self.stop.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
-        self.store.close().await;
+        let closing = async {
+            self.tasks.wait().await;
+            self.store.close().await;
+        };
+        if tokio::time::timeout_at(stop.closed, closing).await.is_err() {
+            // What is committed is safe; the next start tidies up.
+            tracing::warn!("journal_left_open");
+        }
         tracing::info!("stopped");
+    }
+}
+
+/// By when a Rave that was told to stop must have come how far: one budget for all of it.
+#[derive(Debug, Clone, Copy)]
+struct Stop {
+    /// Answers, steps and messages under way.
+    drained: Instant,
+    /// The trail and the journal.
+    closed: Instant,
+}
+
+impl Stop {
+    fn within(grace: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            drained: now + grace - CLOSING.min(grace / 10),
+            closed: now + grace,
+        }
     }
 }
 
@@ -266,7 +314,7 @@ fn drivers(
     simulate: Option<&std::path::Path>,
 ) -> Result<Vec<Arc<dyn Driver>>, StartError> {
     if let Some(file) = simulate {
-        let pace = std::time::Duration::from_millis(400);
+        let pace = Duration::from_millis(400);
         let simulated = Simulated::open(file, pace)
             .map_err(|error| machine("the simulated stacks cannot be opened", &error))?;
         return Ok(vec![Arc::new(simulated)]);

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use rave_domain::{IntentName, PersonId};
+use tokio::sync::watch;
 
 use crate::app::{self, App, Overrides};
 use crate::config::{Config, ConfigError};
@@ -135,26 +136,27 @@ pub fn main() -> ExitCode {
 #[must_use]
 pub fn main_with(overrides: Overrides) -> ExitCode {
     let cli = Cli::parse();
-    let done = match cli.command {
+    let done = |done: Result<(), String>| done.map(|()| ExitCode::SUCCESS);
+    let ended = match cli.command {
         Command::Serve(args) => serve(&args, overrides),
-        Command::Demo { once } => runtime().and_then(|it| it.block_on(demo::run(once))),
-        Command::Check(sources) => check(&sources),
+        Command::Demo { once } => done(runtime().and_then(|it| it.block_on(demo::run(once)))),
+        Command::Check(sources) => done(check(&sources)),
         Command::Policy(PolicyCommand::Explain {
             sources,
             person,
             intent,
             arguments,
-        }) => explain(&sources, &person, &intent, &arguments),
+        }) => done(explain(&sources, &person, &intent, &arguments)),
         Command::Audit(AuditCommand::Verify { sources, anchors }) => {
-            verify(&sources, anchors.as_deref())
+            done(verify(&sources, anchors.as_deref()))
         }
         Command::Openapi => {
             print(rave_server::openapi().trim_end());
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    match ended {
+        Ok(code) => code,
         Err(message) => {
             // A closed standard error leaves nobody to tell.
             let _ = writeln!(std::io::stderr(), "rave: {message}");
@@ -175,7 +177,9 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
         .map_err(|error| format!("the runtime cannot be started: {error}"))
 }
 
-fn serve(args: &ServeArgs, overrides: Overrides) -> Result<(), String> {
+/// Serves until told to stop. Ends with success when it stopped in order, and as the signal has it
+/// when it was told twice.
+fn serve(args: &ServeArgs, overrides: Overrides) -> Result<ExitCode, String> {
     let config = args.load().map_err(|error| error.to_string())?;
     logging::start(&config.log.level)?;
     let overrides = Overrides {
@@ -186,7 +190,8 @@ fn serve(args: &ServeArgs, overrides: Overrides) -> Result<(), String> {
         })),
         ..overrides
     };
-    runtime()?.block_on(async move {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async move {
         let listener = app::bind(config.server.listen)
             .await
             .map_err(|error| error.to_string())?;
@@ -195,12 +200,18 @@ fn serve(args: &ServeArgs, overrides: Overrides) -> Result<(), String> {
             .await
             .map_err(|error| error.to_string())?;
         reload_on_hangup(&app)?;
-        let stop = stop_signal()?;
+        let told = stop_signals()?;
         tracing::info!(%address, "listening");
-        app.serve(listener, stop)
-            .await
-            .map_err(|error| error.to_string())
-    })
+        tokio::select! {
+            served = app.serve(listener, in_order(told.clone())) => {
+                served.map(|()| ExitCode::SUCCESS).map_err(|error| error.to_string())
+            }
+            code = at_once(told) => Ok(code),
+        }
+    });
+    // What still runs is settled by the next start, so nobody waits for it.
+    runtime.shutdown_background();
+    ended
 }
 
 fn reload_on_hangup(app: &App) -> Result<(), String> {
@@ -217,17 +228,47 @@ fn reload_on_hangup(app: &App) -> Result<(), String> {
     Ok(())
 }
 
-fn stop_signal() -> Result<impl Future<Output = ()> + Send, String> {
+/// What a service manager or a person at the terminal has said so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct Told {
+    times: u32,
+    /// The number of the last signal.
+    signal: u8,
+}
+
+/// Counts the orders to stop.
+fn stop_signals() -> Result<watch::Receiver<Told>, String> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut term = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
-    Ok(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = interrupt.recv() => {}
+    let (sender, told) = watch::channel(Told::default());
+    tokio::spawn(async move {
+        loop {
+            let signal = tokio::select! {
+                _ = term.recv() => 15,
+                _ = interrupt.recv() => 2,
+            };
+            sender.send_modify(|told| {
+                told.times += 1;
+                told.signal = signal;
+            });
         }
-        tracing::info!("stopping");
-    })
+    });
+    Ok(told)
+}
+
+/// The first order: stop in order.
+async fn in_order(mut told: watch::Receiver<Told>) {
+    // The sender lives as long as the process.
+    drop(told.wait_for(|told| told.times > 0).await);
+    tracing::info!("stopping");
+}
+
+/// The second order: stop where everything stands. The next start settles it, as after a kill.
+async fn at_once(mut told: watch::Receiver<Told>) -> ExitCode {
+    let told = told.wait_for(|told| told.times > 1).await;
+    tracing::warn!("stopped_at_once");
+    ExitCode::from(128 + told.map_or(0, |told| told.signal))
 }
 
 fn check(sources: &SourceArgs) -> Result<(), String> {

@@ -71,7 +71,8 @@ pub struct ServerConfig {
     pub api_key_file: Option<PathBuf>,
     /// Clients of keyed endpoints, `CHATOPS_IP_ALLOWLIST`; empty for all.
     pub ip_allowlist: OneOrMany,
-    /// How long running steps may take to finish when Rave is told to stop.
+    /// How long a Rave that is told to stop may take until its process has ended: answers, running
+    /// steps and messages that have not finished by then are left to the next start.
     #[serde(deserialize_with = "duration")]
     pub shutdown_grace: Duration,
 }

@@ -16,8 +16,6 @@ pub struct ServerConfig {
     pub max_body: usize,
     /// How long a client may take to send a request, in seconds.
     pub request_timeout: u64,
-    /// How long answers under way may take once the server stops, in seconds.
-    pub stop_grace: u64,
 }
 
 impl Default for ServerConfig {
@@ -29,7 +27,6 @@ impl Default for ServerConfig {
             // The RAVE seed's `max_request_size`; a Mattermost form is a few KiB.
             max_body: 1024 * 1024,
             request_timeout: 30,
-            stop_grace: 10,
         }
     }
 }
