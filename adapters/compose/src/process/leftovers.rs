@@ -16,6 +16,10 @@ use tokio::time::Instant;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
+/// How long one look at all processes may take. Whoever reads the environment of a process that is
+/// stuck in the kernel, as on a network disk that hangs, is stuck with it.
+const LOOK_WITHIN: Duration = Duration::from_secs(5);
+
 const PROC: &str = "/proc";
 
 /// What is being ended: one group, and everything that carries one key.
@@ -25,6 +29,7 @@ pub(super) struct Hunt {
     marker: Vec<u8>,
     /// Where the processes are listed.
     proc: PathBuf,
+    look_within: Duration,
 }
 
 impl Hunt {
@@ -34,6 +39,7 @@ impl Hunt {
             pgid,
             marker: format!("{EFFECT_KEY_ENV}={key}").into_bytes(),
             proc: PROC.into(),
+            look_within: LOOK_WITHIN,
         }
     }
 
@@ -80,10 +86,10 @@ impl Hunt {
     /// The processes that are still alive. Reading `/proc` is quick but blocks.
     ///
     /// # Errors
-    /// When they could not be looked at.
+    /// When they could not be looked at, or not in time.
     async fn find(&self) -> io::Result<Vec<i32>> {
         let hunt = self.clone();
-        tokio::task::spawn_blocking(move || {
+        let look = tokio::task::spawn_blocking(move || {
             let mut found = Vec::new();
             for pid in processes(&hunt.proc)? {
                 if hunt.wants(pid)? {
@@ -91,8 +97,9 @@ impl Hunt {
                 }
             }
             Ok(found)
-        })
-        .await?
+        });
+        let looked = tokio::time::timeout(self.look_within, look).await;
+        looked.map_err(|_| io::Error::other("a process that is stuck hides the others"))??
     }
 
     /// Whether a process is one of those that are hunted, and alive.
@@ -277,6 +284,43 @@ mod tests {
             std::fs::create_dir(directory.path().join(pid.to_string())).unwrap();
         }
         assert!(empty.stop(moment, moment).await);
+    }
+
+    #[tokio::test]
+    async fn a_process_that_is_stuck_holds_nobody_up_and_is_not_overlooked() {
+        let run = rave_domain::RunId::new("run_stuck").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let moment = Duration::from_millis(20);
+        let hunt = Hunt {
+            proc: directory.path().to_owned(),
+            look_within: moment,
+            ..Hunt::new(&EffectKey::new(&run, rave_domain::StepId(0), 0), None)
+        };
+        for pid in [std::process::id(), 1] {
+            std::fs::create_dir(directory.path().join(pid.to_string())).unwrap();
+        }
+        let stuck = directory.path().join("1");
+        let stat = "1 (stuck) D 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2";
+        std::fs::write(stuck.join("stat"), stat).unwrap();
+        // Nobody writes to it, so its readers wait.
+        let environ = stuck.join("environ");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &environ,
+            rustix::fs::FileType::Fifo,
+            mode,
+            0,
+        )
+        .unwrap();
+        assert!(!hunt.stop(moment, moment).await);
+        // The readers go, so that the test can end.
+        drop(
+            std::fs::OpenOptions::new()
+                .write(true)
+                .open(&environ)
+                .unwrap(),
+        );
     }
 
     #[test]
