@@ -98,11 +98,8 @@ async fn killed_at(place: &str, nth: u32) -> Ended {
     let first = rave.orchestrate(&INTENTS, "the-key").await;
     let ended = rave.ended_or_idle().await;
     if ended == Ended::Running {
-        // The place is passed fewer times than this; the run must have gone through.
-        let run = rave.settled_run().await;
-        assert_eq!(run["state"], "succeeded", "{at}: {run}");
+        // The place is passed fewer times than this, or next by a delivery that comes later.
         rave.stop().await;
-        return ended;
     }
 
     rave.start(None).await;

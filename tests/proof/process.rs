@@ -329,6 +329,11 @@ impl Rave {
         }
     }
 
+    /// The address of a path of the running process.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
     /// Where the process listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
@@ -347,7 +352,7 @@ impl Rave {
         path: &str,
     ) -> reqwest::RequestBuilder {
         self.http
-            .request(method, format!("http://{}{path}", self.address))
+            .request(method, self.url(path))
             .timeout(PATIENCE)
             .header("X-API-Key", token)
     }
