@@ -9,6 +9,8 @@
 
 mod approvals;
 mod bad_input;
+mod chat_down;
+mod clock;
 mod commands;
 #[cfg(feature = "real")]
 mod compose_real;
@@ -25,5 +27,6 @@ mod secrets;
 mod seed_access;
 mod seed_api;
 mod seed_more;
+mod silent_driver;
 mod verdicts;
 mod waiting;

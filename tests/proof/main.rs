@@ -11,8 +11,10 @@
 #[cfg(feature = "real")]
 mod api;
 mod case;
+mod crowd;
 #[cfg(feature = "real")]
 mod disk_faults;
+mod flood;
 mod kills;
 #[cfg(feature = "real")]
 mod lossy;

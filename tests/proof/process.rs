@@ -104,6 +104,15 @@ impl Rave {
         rave
     }
 
+    /// A Rave with its own drivers, whose `rsync` is a program of the test's, and one intent:
+    /// `copy`.
+    pub(crate) fn with_rsync(program: &Path) -> Self {
+        let copy = "action: backup\nbackup_type: docker_volumes\nsource: /from\ndestination: /to\n";
+        Self::bare(&[("copy", copy)], |configuration| {
+            configuration.set("compose.rsync", program.display().to_string());
+        })
+    }
+
     fn bare(intents: &[(&str, &str)], configure: impl FnOnce(&mut Configuration)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("intents");
@@ -259,6 +268,15 @@ impl Rave {
         let passes = std::fs::read_to_string(self.path("passes")).unwrap_or_default();
         let passes = passes.lines().filter(|passed| *passed == place).count();
         u32::try_from(passes).unwrap()
+    }
+
+    /// Memory of the process in bytes, by its name in `/proc/<pid>/status`.
+    pub(crate) fn memory(&self, name: &str) -> u64 {
+        let pid = self.child.as_ref().and_then(Child::id).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kib * 1024
     }
 
     /// Sends a signal to the process.

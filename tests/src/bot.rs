@@ -227,6 +227,12 @@ impl Bot {
         self.engine().wake();
     }
 
+    /// Turns the clock back and lets the bot look at it.
+    pub fn turn_back(&self, by: Duration) {
+        self.place().clock.turn_back(by);
+        self.engine().wake();
+    }
+
     /// Somebody types a command; the immediate answer. No effect begins or ends before it is
     /// there.
     pub async fn says(&mut self, who: &str, line: &str) -> String {

@@ -23,6 +23,12 @@ impl TestClock {
         let mut now = self.0.lock().unwrap();
         *now = after(*now, by);
     }
+
+    /// Turns the clock back, as somebody does who finds it wrong.
+    pub fn turn_back(&self, by: Duration) {
+        let mut now = self.0.lock().unwrap();
+        *now = now.checked_sub(by).unwrap();
+    }
 }
 
 impl Clock for TestClock {

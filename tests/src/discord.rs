@@ -26,6 +26,8 @@ struct Inner {
     violations: Vec<String>,
     limited: Vec<f64>,
     gone: bool,
+    /// Answers with this status while it is set.
+    down: Option<StatusCode>,
 }
 
 /// The fake. Cheap to clone.
@@ -66,6 +68,16 @@ impl FakeDiscord {
         self.inner.lock().unwrap().gone = true;
     }
 
+    /// From now on every post is answered with this status.
+    pub fn fails_with(&self, status: u16) {
+        self.inner.lock().unwrap().down = Some(StatusCode::from_u16(status).unwrap());
+    }
+
+    /// It works again.
+    pub fn is_back(&self) {
+        self.inner.lock().unwrap().down = None;
+    }
+
     /// What arrived so far.
     #[must_use]
     pub fn embeds(&self) -> Vec<Embed> {
@@ -83,6 +95,9 @@ impl FakeDiscord {
         if inner.gone {
             let body = json!({"message": "Unknown Webhook", "code": 10_015}).to_string();
             return (StatusCode::NOT_FOUND, body).into_response();
+        }
+        if let Some(status) = inner.down {
+            return (status, "down").into_response();
         }
         if let Some(seconds) = inner.limited.pop() {
             let body = json!({"message": "You are being rate limited.", "retry_after": seconds, "global": false});

@@ -1,6 +1,6 @@
 //! What a driver is told to do wrong, and gates that hold it in the middle of an effect.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rave_domain::ErrorCode;
@@ -56,6 +56,25 @@ impl Failing {
     }
 }
 
+/// A call that a driver may never answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Call {
+    /// What would change.
+    Plan,
+    /// What the undo needs.
+    Prepare,
+    /// The effect.
+    Apply,
+    /// Whether an effect took place.
+    Inspect,
+    /// Stop an effect.
+    Cancel,
+    /// End what is left of an effect.
+    EndLeftovers,
+    /// How the driver is.
+    Health,
+}
+
 /// Holds an effect before it is made.
 #[derive(Debug, Clone)]
 pub struct Gate {
@@ -107,6 +126,8 @@ pub(crate) struct Script {
     pub(crate) outputs: BTreeMap<String, Output>,
     pub(crate) unsure: bool,
     pub(crate) down: bool,
+    /// Calls that are never answered.
+    pub(crate) silent: BTreeSet<Call>,
 }
 
 impl Script {

@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::script::{Failing, Gate, Script};
+use crate::script::{Call, Failing, Gate, Script};
 
 /// Actions, how they recover, and their own undo.
 const ACTIONS: [(&str, Class, Option<&str>); 7] = [
@@ -171,6 +171,17 @@ impl FakeStacks {
     /// The backend answers, or does not.
     pub fn is_down(&self, down: bool) {
         self.with(|inner| inner.script.down = down);
+    }
+
+    /// From now on these calls are never answered, and all others are.
+    pub fn silent_on(&self, calls: &[Call]) {
+        self.with(|inner| inner.script.silent = calls.iter().copied().collect());
+    }
+
+    async fn hears(&self, call: Call) {
+        if self.with(|inner| inner.script.silent.contains(&call)) {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Somebody publishes a new release of a stack.
@@ -389,6 +400,7 @@ impl Driver for FakeStacks {
     }
 
     async fn plan(&self, operation: &Operation) -> Result<Preview, DriverError> {
+        self.hears(Call::Plan).await;
         let name = &operation.target.name;
         let mut preview = Preview {
             commands: vec![vec![operation.action.to_string(), name.clone()]],
@@ -409,6 +421,7 @@ impl Driver for FakeStacks {
         operation: &Operation,
         _context: &EffectContext,
     ) -> Result<Option<serde_json::Value>, DriverError> {
+        self.hears(Call::Prepare).await;
         let stack = self.stack(&operation.target.name);
         Ok(Some(
             json!({"release": stack.release, "replicas": stack.replicas}),
@@ -420,6 +433,7 @@ impl Driver for FakeStacks {
         operation: &Operation,
         context: &EffectContext,
     ) -> Result<Applied, DriverError> {
+        self.hears(Call::Apply).await;
         let replicas = operation.fields.get("replicas").and_then(Value::as_int);
         let rolls_out = operation.action.as_str() == "rollout";
         self.call(operation.intent.to_string(), operation, context, |stack| {
@@ -450,6 +464,7 @@ impl Driver for FakeStacks {
     }
 
     async fn inspect(&self, _operation: &Operation, key: &EffectKey) -> Inspection {
+        self.hears(Call::Inspect).await;
         self.with(|inner| {
             if inner.script.unsure {
                 return Inspection::Unsure {
@@ -465,6 +480,7 @@ impl Driver for FakeStacks {
     }
 
     async fn cancel(&self, key: &EffectKey) {
+        self.hears(Call::Cancel).await;
         let stop = self.with(|inner| inner.in_flight.get(key).cloned());
         if let Some(stop) = stop {
             stop.cancel();
@@ -472,10 +488,12 @@ impl Driver for FakeStacks {
     }
 
     async fn end_leftovers(&self, _key: &EffectKey, _child: Option<&ChildGroup>) -> bool {
+        self.hears(Call::EndLeftovers).await;
         true
     }
 
     async fn health(&self) -> Result<(), DriverError> {
+        self.hears(Call::Health).await;
         if self.with(|inner| inner.script.down) {
             return Err(DriverError::Transient {
                 message: "the stacks do not answer".to_owned(),

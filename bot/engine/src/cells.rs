@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use rave_domain::ids::{RunId, StepId};
 use rave_domain::ports::store::StoreError;
-use rave_domain::run::Run;
+use rave_domain::run::{Event, Run};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
@@ -226,10 +226,7 @@ impl Shared {
     /// # Errors
     /// `Unavailable`; `Corrupt` when the journal cannot be read back: an open run is set aside then.
     pub(crate) async fn read_run(self: &Arc<Self>, id: &RunId) -> Result<Option<Run>, StoreError> {
-        let read = self.store.events(id).await.and_then(|events| {
-            let run = events.map(Run::replay).transpose();
-            run.map_err(|illegal| unreadable(&illegal))
-        });
+        let read = replayed(self.store.events(id).await);
         if let Err(error @ StoreError::Corrupt { .. }) = &read
             && self.cells.close(id)
         {
@@ -248,6 +245,14 @@ impl Shared {
         self.timers.disarm(id);
         lock(&self.unreadable).insert(id.clone());
     }
+}
+
+/// The state that a journal leads to.
+pub(crate) fn replayed(
+    journal: Result<Option<Vec<Event>>, StoreError>,
+) -> Result<Option<Run>, StoreError> {
+    let run = journal?.map(Run::replay).transpose();
+    run.map_err(|illegal| unreadable(&illegal))
 }
 
 /// What a journal that does not lead to a state is to the store's readers.

@@ -8,6 +8,7 @@ use rave_domain::audit::AuditRow;
 use rave_domain::ids::{DriverName, RequestId, RunId, StepId};
 use rave_domain::people::{Account, Person};
 use rave_domain::ports::courier::Alert;
+use rave_domain::ports::driver::Driver;
 use rave_domain::ports::store::{AuditFilter, Page, Paged, RunFilter, RunRow, StoreError, Write};
 use rave_domain::ports::surface::{ChatReply, VerifiedEvent};
 use rave_domain::request::RunRequest;
@@ -461,9 +462,9 @@ impl Shared {
             if self.stopping.is_cancelled() {
                 return;
             }
-            match driver.health().await {
-                Ok(()) => break,
-                Err(error) => tracing::warn!(driver = %name, why = %error, "driver_still_open"),
+            match health_of(&*driver, self.settings.observe_within).await {
+                None => break,
+                Some(why) => tracing::warn!(driver = %name, why, "driver_still_open"),
             }
         }
         tracing::info!(driver = %name, "driver_closed");
@@ -483,16 +484,22 @@ impl Shared {
                 .map(|error| error.to_string()),
             required: true,
         }];
-        for (name, driver) in &self.drivers {
-            let health = tokio::time::timeout(self.settings.observe_within, driver.health()).await;
-            let fault = match health {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(_) => Some("it does not answer".to_owned()),
-            };
+        // Side by side: a driver that does not answer delays the answer only once.
+        let asked: Vec<_> = self
+            .drivers
+            .iter()
+            .map(|(name, driver)| {
+                let (driver, within) = (Arc::clone(driver), self.settings.observe_within);
+                (
+                    name,
+                    tokio::spawn(async move { health_of(&*driver, within).await }),
+                )
+            })
+            .collect();
+        for (name, health) in asked {
             parts.push(PartHealth {
                 part: format!("driver.{name}"),
-                fault,
+                fault: health.await.unwrap_or_else(|error| Some(error.to_string())),
                 required: false,
             });
         }
@@ -536,5 +543,14 @@ impl Shared {
             });
         }
         parts
+    }
+}
+
+/// What is wrong with a driver, when something is.
+async fn health_of(driver: &dyn Driver, within: Duration) -> Option<String> {
+    match tokio::time::timeout(within, driver.health()).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some("it does not answer".to_owned()),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rave_domain::audit::{AuditEntry, AuditResult, Category, Severity};
 use rave_domain::ids::{RequestId, RunId};
 use rave_domain::ports::courier::{DeliveryError, Parcel};
-use rave_domain::ports::store::{Delivery, OutboxRow, Write};
+use rave_domain::ports::store::{Delivery, LONGEST_WAIT, OutboxRow, Write};
 use rave_domain::ports::surface::ReplyTo;
 use rave_domain::reply::Reply;
 use rave_domain::run::Run;
@@ -186,7 +186,7 @@ impl Shared {
             .delivery_backoff
             .saturating_mul(1 << doublings)
             .min(self.settings.delivery_backoff_ceiling);
-        let wait = vendor.unwrap_or_default().max(backoff);
+        let wait = vendor.unwrap_or_default().max(backoff).min(LONGEST_WAIT);
         Write::OutboxLater {
             id: row.id,
             due_at: after(self.clock.now(), wait),

@@ -92,6 +92,17 @@ impl Output {
             printable(&bytes)
         })
     }
+
+    /// The last part that fits inline, and whether something stands before it.
+    pub(crate) fn last_part(&self) -> (String, bool) {
+        self.with(|inner| {
+            let kept = inner.head.len() + inner.tail.len();
+            let over = kept.saturating_sub(INLINE_BYTES);
+            let bytes = inner.head.iter().chain(&inner.tail).skip(over);
+            let bytes: Vec<u8> = bytes.copied().collect();
+            (inline_tail(&printable(&bytes)), over > 0)
+        })
+    }
 }
 
 impl Inner {

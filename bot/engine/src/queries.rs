@@ -26,6 +26,12 @@ use crate::shared::{Rules, Shared};
 /// Runs and audit rows in one chat message.
 const LISTED: u32 = 15;
 
+/// Bytes of output in one answer to `logs`.
+const LOGGED_BYTES: usize = 64 * 1024;
+
+/// Runs in line that are named for each lock.
+const NAMED: usize = 5;
+
 impl Shared {
     /// A query to its answer. One that a rule refuses leaves an audit row, like any refusal.
     pub(crate) async fn query(
@@ -277,29 +283,54 @@ impl Shared {
         id: &RunId,
     ) -> Result<Reply, UserError> {
         let run = self.readable_run(rules, subject, id).await?.run;
-        let mut reply = Reply::default().about(id.clone());
-        let mut any = false;
-        for step in &run.steps {
-            let text = self.step_output(&run, step).await?;
-            if !text.trim().is_empty() {
-                any = true;
-                let tail = crate::output::inline_tail(&text);
-                let heading = if tail.len() < text.len() {
-                    format!(
-                        "{} (the last {} KiB):",
-                        run.title(step),
-                        INLINE_BYTES / 1024
-                    )
-                } else {
-                    format!("{}:", run.title(step))
-                };
-                reply = reply.with(Block::Text(heading)).with(Block::Code(tail));
+        let mut shown: Vec<[Block; 2]> = Vec::new();
+        let mut left = LOGGED_BYTES;
+        let mut left_out = 0;
+        // What is latest matters most when not everything fits.
+        for step in run.steps.iter().rev() {
+            let (text, cut) = self.last_output(&run, step);
+            if text.trim().is_empty() {
+                continue;
             }
+            if text.len() > left {
+                left_out += 1;
+                continue;
+            }
+            left -= text.len();
+            let title = run.title(step);
+            let heading = if cut {
+                format!("{title} (the last {} KiB):", INLINE_BYTES / 1024)
+            } else {
+                format!("{title}:")
+            };
+            shown.push([Block::Text(heading), Block::Code(text)]);
         }
-        if any {
-            Ok(reply)
-        } else {
-            Ok(Reply::text(format!("{id} has printed nothing so far.")))
+        if shown.is_empty() {
+            return Ok(Reply::text(format!("{id} has printed nothing so far.")));
+        }
+        let mut reply = Reply::default().about(id.clone());
+        if left_out > 0 {
+            let note = format!("The output of {left_out} more steps is left out; the API has it.");
+            reply = reply.with(Block::Text(note));
+        }
+        for block in shown.into_iter().rev().flatten() {
+            reply = reply.with(block);
+        }
+        Ok(reply)
+    }
+
+    /// The last part of a step's output, and whether something stands before it. Needs no chunk
+    /// file: the event of a step that has ended holds this part.
+    fn last_output(&self, run: &Run, step: &Step) -> (String, bool) {
+        match self.cells.live(&run.id).and_then(|cell| cell.live(step.id)) {
+            Some(live) => {
+                let (mut text, cut) = live.last_part();
+                if let Some((percent, phrase)) = live.last_progress() {
+                    text.push_str(&format!("\n[{percent} %] {phrase}"));
+                }
+                (text, cut)
+            }
+            None => (step.tail.clone(), step.output.is_some()),
         }
     }
 
@@ -313,11 +344,16 @@ impl Shared {
                     .holder
                     .as_ref()
                     .map_or_else(|| "free".to_owned(), |run| format!("held by {run}"));
-                let waiting: Vec<String> = lock.waiting.iter().map(ToString::to_string).collect();
-                if waiting.is_empty() {
-                    format!("{}: {holder}", lock.key)
-                } else {
-                    format!("{}: {holder}; next {}", lock.key, waiting.join(", "))
+                let named = lock.waiting.iter().take(NAMED).map(ToString::to_string);
+                let named: Vec<String> = named.collect();
+                let more = lock.waiting.len() - named.len();
+                match (named.is_empty(), more) {
+                    (true, _) => format!("{}: {holder}", lock.key),
+                    (false, 0) => format!("{}: {holder}; next {}", lock.key, named.join(", ")),
+                    (false, more) => {
+                        let named = named.join(", ");
+                        format!("{}: {holder}; next {named} and {more} more", lock.key)
+                    }
                 }
             })
             .collect();

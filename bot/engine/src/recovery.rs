@@ -9,7 +9,7 @@ use std::time::Duration;
 use rave_domain::ids::{Attempt, EffectKey, RunId, StepId};
 use rave_domain::people::{Person, PersonKind};
 use rave_domain::plan::Operation;
-use rave_domain::ports::driver::{Driver, Inspection};
+use rave_domain::ports::driver::{ChildGroup, Driver, Inspection};
 use rave_domain::ports::store::{InboxRow, LedgerRow, StoreError, Write};
 use rave_domain::run::{Command, Event, Finding, Lost, Outcome, Resolution, Run, Settled, Step};
 
@@ -18,7 +18,7 @@ use rave_domain::{ErrorCode, UserError};
 use tokio::task::JoinSet;
 
 use crate::api::{Caller, Changed};
-use crate::cells::{Cell, unreadable};
+use crate::cells::{Cell, replayed, unreadable};
 use crate::intake::{Accepted, is_held};
 use crate::journal::TurnError;
 use crate::shared::{Shared, lock};
@@ -29,9 +29,6 @@ const STILL_MEANT: Duration = Duration::from_mins(10);
 
 /// Pause before a request whose judgement could not be written is judged again.
 const JUDGE_AGAIN: Duration = Duration::from_secs(1);
-
-/// How long a driver may look for an effect before that counts as unsure.
-const INSPECT_WITHIN: Duration = Duration::from_secs(60);
 
 /// What recovery found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,6 +46,9 @@ pub struct Recovery {
 /// How many runs are read back side by side; more than processors, because reading and replaying
 /// take turns.
 const READERS: usize = 8;
+
+/// Journals that one reader has in memory.
+const READ_AT_ONCE: usize = 32;
 
 /// What a start finds among the open runs.
 #[derive(Default)]
@@ -118,14 +118,19 @@ impl Shared {
 
     async fn read_share(self: Arc<Self>, share: Vec<RunId>) -> Result<Found, StoreError> {
         let mut found = Found::default();
-        for id in share {
-            match self.read_run(&id).await {
-                Ok(Some(run)) => self.take_up(run, &mut found),
-                Ok(None) => self.set_aside_into(id, &unreadable(&"it has no events"), &mut found),
-                Err(error @ StoreError::Corrupt { .. }) => {
-                    self.set_aside_into(id, &error, &mut found);
+        for some in share.chunks(READ_AT_ONCE) {
+            let journals = self.store.journals(some.to_vec()).await?;
+            for (id, journal) in some.iter().zip(journals) {
+                match replayed(journal) {
+                    Ok(Some(run)) => self.take_up(run, &mut found),
+                    Ok(None) => {
+                        self.leave_alone(id, &unreadable(&"it has no events"), &mut found);
+                    }
+                    Err(error @ StoreError::Corrupt { .. }) => {
+                        self.leave_alone(id, &error, &mut found);
+                    }
+                    Err(error) => return Err(error),
                 }
-                Err(error) => return Err(error),
             }
         }
         Ok(found)
@@ -158,9 +163,9 @@ impl Shared {
         }
     }
 
-    fn set_aside_into(&self, id: RunId, error: &StoreError, found: &mut Found) {
-        self.set_aside(&id, error);
-        found.unreadable.push(id);
+    fn leave_alone(&self, id: &RunId, error: &StoreError, found: &mut Found) {
+        self.set_aside(id, error);
+        found.unreadable.push(id.clone());
     }
 
     async fn settle_run(self: Arc<Self>, cell: Arc<Cell>, active: Vec<StepId>) {
@@ -208,10 +213,10 @@ impl Shared {
         let key = run.effect_key(step);
         let class = run.class(step);
         let child = row.and_then(|row| row.child.as_ref());
-        let found = if !driver.end_leftovers(&key, child).await {
+        let found = if !self.is_over(driver.as_ref(), &key, child).await {
             Finding::StillRuns
         } else if class.is_looked_up() {
-            Finding::Looked(inspect(driver.as_ref(), operation, &key).await)
+            Finding::Looked(self.inspect(driver.as_ref(), operation, &key).await)
         } else {
             Finding::Ended
         };
@@ -323,17 +328,32 @@ impl Shared {
             self.pause(JUDGE_AGAIN).await;
         }
     }
-}
 
-/// Looks for an effect within a bound.
-pub(crate) async fn inspect(
-    driver: &dyn Driver,
-    operation: &Operation,
-    key: &EffectKey,
-) -> Inspection {
-    tokio::time::timeout(INSPECT_WITHIN, driver.inspect(operation, key))
-        .await
-        .unwrap_or_else(|_| Inspection::Unsure {
-            why: "a look at the target took too long".to_owned(),
-        })
+    /// Whether nothing of an effect runs any more. A driver that does not answer cannot say so.
+    pub(crate) async fn is_over(
+        &self,
+        driver: &dyn Driver,
+        key: &EffectKey,
+        child: Option<&ChildGroup>,
+    ) -> bool {
+        let ended = driver.end_leftovers(key, child);
+        tokio::time::timeout(self.settings.settle_within, ended)
+            .await
+            .unwrap_or(false)
+    }
+
+    /// Looks for an effect within a bound.
+    pub(crate) async fn inspect(
+        &self,
+        driver: &dyn Driver,
+        operation: &Operation,
+        key: &EffectKey,
+    ) -> Inspection {
+        let look = driver.inspect(operation, key);
+        tokio::time::timeout(self.settings.settle_within, look)
+            .await
+            .unwrap_or_else(|_| Inspection::Unsure {
+                why: "a look at the target took too long".to_owned(),
+            })
+    }
 }

@@ -61,7 +61,8 @@ impl Refusals {
         let mut sources = lock(&self.sources);
         let over: Vec<String> = sources
             .iter()
-            .filter(|(_, counted)| counted.until <= now)
+            // One that ends later than any window can was begun before the clock was set back.
+            .filter(|(_, counted)| counted.until <= now || counted.until > after(now, WINDOW))
             .map(|(source, _)| source.clone())
             .collect();
         over.into_iter()

@@ -24,7 +24,6 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::cells::Cell;
 use crate::output::Output;
-use crate::recovery::inspect;
 use crate::shared::{Shared, panic_text};
 
 /// Pause before a driver is told again to stop an effect that still runs.
@@ -360,7 +359,7 @@ impl Attempting {
         match ended {
             Ok(joined) => self.settled(flatten(joined), context).await,
             Err(_) => {
-                self.driver.cancel(&context.key).await;
+                self.tell_to_stop(context).await;
                 let grace = self.shared.settings.stop_grace;
                 let late = tokio::time::timeout(grace, &mut task).await;
                 task.abort();
@@ -407,8 +406,17 @@ impl Attempting {
     async fn cancel_when_asked(&self, context: &EffectContext) -> std::convert::Infallible {
         self.cancelled().await;
         loop {
-            self.driver.cancel(&context.key).await;
+            self.tell_to_stop(context).await;
             tokio::time::sleep(CANCEL_AGAIN).await;
+        }
+    }
+
+    /// Tells the driver to stop. One that does not answer to that either is left behind.
+    async fn tell_to_stop(&self, context: &EffectContext) {
+        let within = self.shared.settings.settle_within;
+        let told = tokio::time::timeout(within, self.driver.cancel(&context.key)).await;
+        if told.is_err() {
+            tracing::warn!(effect.key = %context.key, "cancel_not_answered");
         }
     }
 
@@ -451,13 +459,18 @@ impl Attempting {
     /// An effect whose outcome the driver could not give: by class, run again, look, or ask.
     async fn lost(&self, how: String, context: &EffectContext) -> Outcome {
         let class = self.class;
+        let driver = self.driver.as_ref();
         // What still runs may still do it: nothing else may touch the target meanwhile.
-        let over = class == Class::Read || self.driver.end_leftovers(&context.key, None).await;
+        let over = class == Class::Read || self.shared.is_over(driver, &context.key, None).await;
         let stopping = self.stopping();
         let found = if !over {
             Finding::StillRuns
         } else if class.is_looked_up() {
-            Finding::Looked(inspect(self.driver.as_ref(), &self.operation, &context.key).await)
+            Finding::Looked(
+                self.shared
+                    .inspect(driver, &self.operation, &context.key)
+                    .await,
+            )
         } else {
             Finding::Ended
         };

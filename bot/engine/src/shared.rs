@@ -33,6 +33,9 @@ pub struct Settings {
     pub max_parallel: u32,
     /// How long an interrupted effect may take to end before it counts as lost.
     pub stop_grace: Duration,
+    /// How long a driver may take to stop an effect, to end what is left of it, or to look for it.
+    /// One that does not answer within this time is taken not to know.
+    pub settle_within: Duration,
     /// First wait before a failed delivery is tried again; doubles.
     pub delivery_backoff: Duration,
     /// Longest wait between tries of a delivery.
@@ -50,6 +53,7 @@ impl Default for Settings {
         Self {
             max_parallel: 4,
             stop_grace: Duration::from_secs(20),
+            settle_within: Duration::from_secs(60),
             delivery_backoff: Duration::from_secs(1),
             delivery_backoff_ceiling: Duration::from_secs(300),
             breaker: BreakerSettings::default(),

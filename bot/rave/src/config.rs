@@ -224,6 +224,9 @@ pub struct EngineConfig {
     /// How long an interrupted effect may take to end before it counts as lost.
     #[serde(deserialize_with = "duration")]
     pub stop_grace: Duration,
+    /// How long a driver may take to stop an effect, to end what is left of it, or to look for it.
+    #[serde(deserialize_with = "duration")]
+    pub settle_within: Duration,
     /// Failures in a row after which a driver is opened.
     #[serde(deserialize_with = "number")]
     pub open_after: u32,
@@ -250,6 +253,7 @@ impl Default for EngineConfig {
         Self {
             max_parallel: defaults.max_parallel,
             stop_grace: defaults.stop_grace,
+            settle_within: defaults.settle_within,
             open_after: defaults.breaker.failures,
             open_for: defaults.breaker.open_for,
             observe_within: defaults.observe_within,
@@ -267,6 +271,7 @@ impl EngineConfig {
         rave_engine::Settings {
             max_parallel: self.max_parallel,
             stop_grace: self.stop_grace,
+            settle_within: self.settle_within,
             delivery_backoff: self.delivery_backoff,
             delivery_backoff_ceiling: self.delivery_backoff_ceiling,
             breaker: rave_engine::BreakerSettings {

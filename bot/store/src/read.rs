@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use rave_domain::audit::{AuditEntry, AuditRow};
 use rave_domain::ports::store::{
-    AuditFilter, Freeze, InboxKey, InboxRow, LedgerRow, LockRow, LockWait, OutboxCounts, OutboxRow,
-    Page, Paged, RunFilter, RunRow, StoreError,
+    AuditFilter, Freeze, InboxKey, InboxRow, LONGEST_WAIT, LedgerRow, LockRow, LockWait,
+    OutboxCounts, OutboxRow, Page, Paged, RunFilter, RunRow, StoreError,
 };
 use rave_domain::run::Event;
+use rave_domain::time::after;
 use rave_domain::{Account, Attempt, EffectKey, Epoch, RunId, StepId, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
@@ -303,9 +304,14 @@ pub(crate) fn outbox_due(
         "outbox",
         &format!(
             "SELECT id, courier, lane, parcel, run, created_at, due_at, expires_at, attempts \
-             FROM outbox WHERE {LANE_HEADS} AND due_at <= ?1 ORDER BY due_at, id LIMIT ?2"
+             FROM outbox WHERE {LANE_HEADS} AND (due_at <= ?1 OR due_at > ?3) \
+             ORDER BY due_at, id LIMIT ?2"
         ),
-        params![now.as_millisecond(), limit],
+        params![
+            now.as_millisecond(),
+            limit,
+            after(now, LONGEST_WAIT).as_millisecond()
+        ],
         |fields| {
             Ok(OutboxRow {
                 id: fields.number("id")?,

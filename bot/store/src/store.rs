@@ -116,6 +116,18 @@ impl Store for Sqlite {
             .await
     }
 
+    async fn journals(
+        &self,
+        runs: Vec<RunId>,
+    ) -> Result<Vec<Result<Option<Vec<Event>>, StoreError>>, StoreError> {
+        self.readers
+            .read(move |connection| {
+                let journals = runs.iter().map(|run| read::events(connection, run));
+                Ok(journals.collect())
+            })
+            .await
+    }
+
     async fn runs(&self, filter: &RunFilter, page: &Page) -> Result<Paged<RunRow>, StoreError> {
         let (filter, page) = (filter.clone(), page.clone());
         self.readers

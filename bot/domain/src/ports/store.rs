@@ -170,6 +170,10 @@ pub struct OutboxRow {
     pub attempts: u32,
 }
 
+/// The longest that a row waits for its next try, whatever a vendor says. A row that is due later
+/// than that was written before the clock was set back, and is due now.
+pub const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_hours(1);
+
 /// How an outbox row left the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -419,6 +423,16 @@ pub trait Store: Send + Sync {
         after: u64,
         limit: u32,
     ) -> Result<Vec<Event>, StoreError>;
+
+    /// The journals of some runs, in their order, each as [`Store::events`] would have it: one
+    /// that cannot be read back spoils no other.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn journals(
+        &self,
+        runs: Vec<RunId>,
+    ) -> Result<Vec<Result<Option<Vec<Event>>, StoreError>>, StoreError>;
 
     /// Runs, newest first.
     ///
