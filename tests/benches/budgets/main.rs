@@ -16,14 +16,20 @@
 
 mod acknowledgement;
 mod approval;
+mod catalog;
 mod chain;
 mod http;
 mod in_flight;
 mod noop;
+mod policy;
+mod process;
+mod recovery;
 mod report;
 mod site;
 mod slash;
+mod startup;
 mod timing;
+mod waiting;
 
 use report::Line;
 
@@ -31,12 +37,17 @@ use report::Line;
 type Measure = fn() -> Vec<Line>;
 
 /// What can be measured, by name.
-const LINES: [(&str, Measure); 5] = [
+const LINES: [(&str, Measure); 10] = [
     ("slash", slash::measure),
     ("acknowledgement", acknowledgement::measure),
     ("chain", chain::measure),
     ("in_flight", in_flight::measure),
     ("approval", approval::measure),
+    ("recovery", recovery::measure),
+    ("waiting", waiting::measure),
+    ("policy", policy::measure),
+    ("catalog", catalog::measure),
+    ("startup", startup::measure),
 ];
 
 fn main() {

@@ -1,7 +1,7 @@
 //! A Rave to measure, in this process, with a directory of its own.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rave::app::{App, Overrides};
@@ -24,7 +24,9 @@ pub(crate) struct Site {
     pub(crate) app: App,
     pub(crate) address: SocketAddr,
     pub(crate) server: Runtime,
-    dir: TempDir,
+    dir: PathBuf,
+    /// Goes with the site.
+    own_dir: Option<TempDir>,
 }
 
 /// What was written for a number of runs or steps.
@@ -39,8 +41,15 @@ impl Site {
     /// enough to let everything through.
     pub(crate) fn start(driver: Arc<dyn Driver>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        write_intents(dir.path());
-        let path = |name: &str| dir.path().join(name).display().to_string();
+        let mut site = Self::start_in(dir.path(), driver);
+        site.own_dir = Some(dir);
+        site
+    }
+
+    /// The same in a directory that stays: what is there already is used.
+    pub(crate) fn start_in(dir: &Path, driver: Arc<dyn Driver>) -> Self {
+        write_intents(dir);
+        let path = |name: &str| dir.join(name).display().to_string();
         let environment = [
             ("CHATOPS_API_KEY", "benchmark-key".to_owned()),
             ("RAVE__MATTERMOST__SLASH_TOKEN", "token".to_owned()),
@@ -81,13 +90,14 @@ impl Site {
             app,
             address,
             server,
-            dir,
+            dir: dir.to_owned(),
+            own_dir: None,
         }
     }
 
     /// Where the journal is, for a baseline on the same disk.
     pub(crate) fn dir(&self) -> &Path {
-        self.dir.path()
+        &self.dir
     }
 
     /// Does something and counts what is written meanwhile: commits by the store's own count,

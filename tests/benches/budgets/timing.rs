@@ -66,6 +66,10 @@ pub(crate) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
+pub(crate) fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / (1024.0 * 1024.0)
+}
+
 /// The median time of writing 4 KiB over a file that is there and of its fdatasync: what a commit
 /// cannot be faster than.
 pub(crate) fn fdatasync(dir: &Path, times: u32) -> Duration {
