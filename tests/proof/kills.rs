@@ -96,7 +96,13 @@ async fn killed_at(place: &str, nth: u32) -> Ended {
     let mut rave = Rave::with_children(0);
     rave.start(Some(&at)).await;
     let first = rave.orchestrate(&INTENTS, "the-key").await;
-    let ended = rave.ended_or_idle().await;
+    let ended = if place == "outbox.delivered" {
+        // A delivery may come after the run's end, but it comes.
+        rave.exited().await;
+        Ended::Killed
+    } else {
+        rave.ended_or_idle().await
+    };
     if ended == Ended::Running {
         // The place is passed fewer times than this, or next by a delivery that comes later.
         rave.stop().await;
