@@ -34,6 +34,12 @@ start() {
     shift
     setsid nohup "$@" >>"$log/$name.log" 2>&1 </dev/null 9>&- &
     echo $! >"$dir/$name.pid"
+    # On a busy machine it takes a moment until the program has taken the place of this shell; until
+    # then it would not look alive.
+    for _ in {1..50}; do
+        if alive "$name" || ! kill -0 $! 2>/dev/null; then return; fi
+        sleep 0.1
+    done
 }
 
 # stop NAME: SIGTERM, then SIGKILL after 20 seconds.
