@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use rave_domain::ErrorCode;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBody;
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::schema::{AdditionalProperties, SchemaType};
@@ -13,9 +14,9 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, HeaderBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder,
-    OpenApi, OpenApiBuilder, Ref, RefOr, Schema, Type,
+    OpenApi, OpenApiBuilder, Ref, RefOr, Required, Schema, Type,
 };
-use utoipa::{IntoResponses, PartialSchema, ToSchema};
+use utoipa::{IntoParams, IntoResponses, PartialSchema, ToSchema};
 
 use crate::error::ErrorBody;
 use crate::router;
@@ -170,6 +171,44 @@ fn json_schema_of(body: &RefOr<RequestBody>) -> Option<String> {
         return None;
     };
     to.ref_location.rsplit('/').next().map(str::to_owned)
+}
+
+/// The run that a path names.
+pub(crate) struct RunInPath;
+
+impl IntoParams for RunInPath {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        let run = ParameterBuilder::new()
+            .name("run")
+            .parameter_in(ParameterIn::Path)
+            .required(Required::True)
+            .description(Some("The run's id: `run_…`."))
+            .schema(Some(text));
+        vec![run.build()]
+    }
+}
+
+/// The header by which a repeat of a change is told from another one.
+pub(crate) struct IdempotencyKey;
+
+impl IntoParams for IdempotencyKey {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let text = ObjectBuilder::new()
+            .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+            .min_length(Some(1))
+            .max_length(Some(255))
+            .pattern(Some(r"^[!-~]([\t -~]*[!-~])?$"));
+        let key = ParameterBuilder::new()
+            .name("Idempotency-Key")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(
+                "A repeat with the same key gets the first answer and does nothing.",
+            ))
+            .schema(Some(text));
+        vec![key.build()]
+    }
 }
 
 /// Answers for error codes, by status.

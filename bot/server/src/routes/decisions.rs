@@ -10,7 +10,7 @@ use super::runs::{run_id, shown, step_id};
 use super::submit::Sent;
 use super::view::RunView;
 use super::{Answer, InPath};
-use crate::document::ChangeRefusals;
+use crate::document::{ChangeRefusals, IdempotencyKey, RunInPath};
 use crate::error::ApiError;
 use crate::fields::Fields;
 use crate::schema::{VERDICTS, VerdictWord};
@@ -26,9 +26,8 @@ const LONGEST_REASON: usize = 1000;
     operation_id = "approve",
     tag = "runs",
     params(
-        ("run" = String, Path, description = "The run's id: `run_…`."),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
-            description = "A repeat with the same key gets the first answer and does nothing."),
+        RunInPath,
+        IdempotencyKey,
     ),
     request_body = Option<ReasonBody>,
     security(("key" = []), ("token" = [])),
@@ -53,9 +52,8 @@ pub(crate) async fn approve(
     operation_id = "deny",
     tag = "runs",
     params(
-        ("run" = String, Path, description = "The run's id: `run_…`."),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
-            description = "A repeat with the same key gets the first answer and does nothing."),
+        RunInPath,
+        IdempotencyKey,
     ),
     request_body = Option<ReasonBody>,
     security(("key" = []), ("token" = [])),
@@ -100,9 +98,8 @@ async fn decide(
     operation_id = "cancel",
     tag = "runs",
     params(
-        ("run" = String, Path, description = "The run's id: `run_…`."),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
-            description = "A repeat with the same key gets the first answer and does nothing."),
+        RunInPath,
+        IdempotencyKey,
     ),
     request_body = Option<ReasonBody>,
     security(("key" = []), ("token" = [])),
@@ -131,9 +128,8 @@ pub(crate) async fn cancel(
     operation_id = "retry",
     tag = "runs",
     params(
-        ("run" = String, Path, description = "The run's id: `run_…`."),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
-            description = "A repeat with the same key gets the first answer and does nothing."),
+        RunInPath,
+        IdempotencyKey,
     ),
     security(("key" = []), ("token" = [])),
     responses(
@@ -162,10 +158,9 @@ pub(crate) async fn retry(
     operation_id = "resolve",
     tag = "runs",
     params(
-        ("run" = String, Path, description = "The run's id: `run_…`."),
+        RunInPath,
         ("step" = u32, Path, minimum = 1, description = "The step's number, from 1."),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
-            description = "A repeat with the same key gets the first answer and does nothing."),
+        IdempotencyKey,
     ),
     request_body = VerdictBody,
     security(("key" = []), ("token" = [])),

@@ -27,7 +27,7 @@ use super::InPath;
 use super::query::Query;
 use super::runs::run_id;
 use super::view::{self, ApprovalView, FailureView, StepView};
-use crate::document::RunRefusals;
+use crate::document::{RunInPath, RunRefusals};
 use crate::error::ApiError;
 use crate::schema::{DecisionWord, RunState, VerdictWord};
 use crate::seed;
@@ -60,7 +60,7 @@ const UNBUFFERED: (HeaderName, HeaderValue) = (
     operation_id = "follow_run",
     tag = "runs",
     params(
-        ("run" = String, Path, description = "The run's id: `run_…`."),
+        RunInPath,
         ("after" = Option<u64>, Query, description = "Give events after this place."),
         ("Last-Event-ID" = Option<String>, Header, pattern = "^[0-9]{0,20}$", description = "The same, as clients send it by themselves when they come back; it wins. Empty is none."),
     ),

@@ -17,7 +17,7 @@ use rave_engine::api::{DryRun, RunSnapshot};
 
 use super::submit::Sent;
 use super::{Answer, answer};
-use crate::document::AskRefusals;
+use crate::document::{AskRefusals, IdempotencyKey};
 use crate::error::ApiError;
 use crate::seed::{self, Many, OrchestrateBody, Outputs, Refused};
 use crate::state::Server;
@@ -31,8 +31,7 @@ use crate::state::Server;
     operation_id = "orchestrate",
     tag = "chatops",
     params(
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
-            description = "A repeat with the same key gets the first answer and does nothing."),
+        IdempotencyKey,
     ),
     request_body = OrchestrateBody,
     security(("key" = []), ("token" = [])),

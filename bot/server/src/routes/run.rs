@@ -7,7 +7,7 @@ use rave_domain::request::Change;
 
 use super::submit::Sent;
 use super::{Answer, answer};
-use crate::document::AskRefusals;
+use crate::document::{AskRefusals, IdempotencyKey};
 use crate::error::ApiError;
 use crate::seed::{self, One, RunBody};
 use crate::state::Server;
@@ -21,8 +21,7 @@ use crate::state::Server;
     operation_id = "run",
     tag = "chatops",
     params(
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
-            description = "A repeat with the same key gets the first answer and does nothing."),
+        IdempotencyKey,
     ),
     request_body = RunBody,
     security(("key" = []), ("token" = [])),

@@ -18,7 +18,7 @@ use super::query::Query;
 use super::submit::Sent;
 use super::view::{self, DryRunView, PageView, RowView, RunView};
 use super::{Answer, InPath, answer, request_id};
-use crate::document::{AskRefusals, ListRefusals, RunRefusals};
+use crate::document::{AskRefusals, IdempotencyKey, ListRefusals, RunInPath, RunRefusals};
 use crate::error::ApiError;
 use crate::schema::{RUN_STATES, RunState};
 use crate::seed::{AskBody, intent_name};
@@ -115,8 +115,7 @@ async fn listed(
     operation_id = "ask",
     tag = "runs",
     params(
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
-            description = "A repeat with the same key gets the first answer and does nothing."),
+        IdempotencyKey,
     ),
     request_body = AskBody,
     security(("key" = []), ("token" = [])),
@@ -193,7 +192,7 @@ fn placed(snapshot: &RunSnapshot, body: impl Serialize, request_id: &str) -> Res
     operation_id = "show_run",
     tag = "runs",
     params(
-        ("run" = String, Path, description = "The run's id: `run_…`."),
+        RunInPath,
     ),
     security(("key" = []), ("token" = [])),
     responses(
@@ -219,7 +218,7 @@ pub(crate) async fn show(
     operation_id = "step_output",
     tag = "runs",
     params(
-        ("run" = String, Path, description = "The run's id: `run_…`."),
+        RunInPath,
         ("step" = u32, Path, minimum = 1, description = "The step's number, from 1."),
     ),
     security(("key" = []), ("token" = [])),

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::submit::Sent;
 use super::{Answer, answer, request_id, run};
-use crate::document::{AskRefusals, ListRefusals, ReloadRefusals};
+use crate::document::{AskRefusals, IdempotencyKey, ListRefusals, ReloadRefusals};
 use crate::error::ApiError;
 use crate::seed::{self, One, RunBody, RunNowBody};
 use crate::state::Server;
@@ -143,8 +143,7 @@ pub(crate) struct Reloaded {
     operation_id = "reload",
     tag = "chatops",
     params(
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
-            description = "A repeat with the same key gets the first answer and does nothing."),
+        IdempotencyKey,
     ),
     security(("key" = []), ("token" = [])),
     responses(
@@ -193,8 +192,7 @@ pub(crate) async fn reload(
     operation_id = "run_now",
     tag = "chatops",
     params(
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
-            description = "A repeat with the same key gets the first answer and does nothing."),
+        IdempotencyKey,
     ),
     request_body = RunNowBody,
     security(("key" = []), ("token" = [])),
