@@ -214,7 +214,7 @@ impl Simulation<'_> {
                 after: written,
                 events: turn.events.clone(),
             },
-            Write::Run(row(&turn.run)),
+            Write::Run(RunRow::from(&turn.run)),
         ];
         writes.append(&mut turn.writes);
         let kinds: Vec<&str> = turn.events.iter().map(Event::kind).collect();
@@ -496,20 +496,6 @@ pub(crate) fn untouched(message: &str, may_pass: bool) -> Outcome {
         },
         may_pass,
         touched: false,
-    }
-}
-
-fn row(run: &Run) -> RunRow {
-    RunRow {
-        id: run.id.clone(),
-        status: run.status,
-        intents: run.plan.requested.clone(),
-        person: run.origin.person.clone(),
-        surface: run.origin.surface,
-        digest: run.plan.digest,
-        created_at: run.created_at,
-        updated_at: run.updated_at,
-        ended_at: run.ended_at,
     }
 }
 

@@ -250,7 +250,7 @@ impl Shared {
             }];
             // Most turns of a run that is under way change nothing that its row shows.
             if before.is_none_or(|before| before.status != turn.run.status) {
-                writes.push(Write::Run(row(&turn.run)));
+                writes.push(Write::Run(RunRow::from(&turn.run)));
             }
             writes.append(&mut turn.writes);
             turn.delivers = writes.iter().any(|write| matches!(write, Write::Outbox(_)));
@@ -503,21 +503,6 @@ impl Shared {
             self.outbox_wake.notify_one();
         }
         run
-    }
-}
-
-/// A run's row for lists.
-fn row(run: &Run) -> RunRow {
-    RunRow {
-        id: run.id.clone(),
-        status: run.status,
-        intents: run.plan.requested.clone(),
-        person: run.origin.person.clone(),
-        surface: run.origin.surface,
-        digest: run.plan.digest,
-        created_at: run.created_at,
-        updated_at: run.updated_at,
-        ended_at: run.ended_at,
     }
 }
 

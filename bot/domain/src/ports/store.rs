@@ -20,7 +20,7 @@ use crate::ports::courier::Parcel;
 use crate::ports::driver::ChildGroup;
 use crate::ports::surface::ReplyTo;
 use crate::request::Change;
-use crate::run::{Event, RunStatus};
+use crate::run::{Event, Run, RunStatus};
 use crate::time::Timestamp;
 
 /// The key of an inbox row: the vendor's event id on its surface, or an API caller's
@@ -102,6 +102,22 @@ pub struct RunRow {
     pub updated_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+}
+
+impl From<&Run> for RunRow {
+    fn from(run: &Run) -> Self {
+        Self {
+            id: run.id.clone(),
+            status: run.status,
+            intents: run.plan.requested.clone(),
+            person: run.origin.person.clone(),
+            surface: run.origin.surface,
+            digest: run.plan.digest,
+            created_at: run.created_at,
+            updated_at: run.updated_at,
+            ended_at: run.ended_at,
+        }
+    }
 }
 
 /// One effect in the ledger: written before it, closed after it.
