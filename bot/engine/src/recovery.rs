@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rave_domain::ids::{Attempt, EffectKey, RunId, StepId};
 use rave_domain::people::{Person, PersonKind};
-use rave_domain::plan::Operation;
+use rave_domain::plan::{Class, Operation};
 use rave_domain::ports::driver::{ChildGroup, Driver, Inspection};
 use rave_domain::ports::store::{InboxRow, LedgerRow, StoreError, Write};
 use rave_domain::run::{Command, Event, Finding, Lost, Outcome, Resolution, Run, Settled, Step};
@@ -213,12 +213,10 @@ impl Shared {
         let key = run.effect_key(step);
         let class = run.class(step);
         let child = row.and_then(|row| row.child.as_ref());
-        let found = if !self.is_over(driver.as_ref(), &key, child).await {
-            Finding::StillRuns
-        } else if class.is_looked_up() {
-            Finding::Looked(self.inspect(driver.as_ref(), operation, &key).await)
+        let found = if self.is_over(driver.as_ref(), &key, child).await {
+            self.find_out(driver.as_ref(), operation, class, &key).await
         } else {
-            Finding::Ended
+            Finding::StillRuns
         };
         let how = "Rave was killed while it ran".to_owned();
         match (Lost { class, how, found }).settled() {
@@ -342,8 +340,23 @@ impl Shared {
             .unwrap_or(false)
     }
 
+    /// What can be found out about a lost effect of which nothing runs any more.
+    pub(crate) async fn find_out(
+        &self,
+        driver: &dyn Driver,
+        operation: &Operation,
+        class: Class,
+        key: &EffectKey,
+    ) -> Finding {
+        if class.is_looked_up() {
+            Finding::Looked(self.inspect(driver, operation, key).await)
+        } else {
+            Finding::Ended
+        }
+    }
+
     /// Looks for an effect within a bound.
-    pub(crate) async fn inspect(
+    async fn inspect(
         &self,
         driver: &dyn Driver,
         operation: &Operation,

@@ -463,16 +463,12 @@ impl Attempting {
         // What still runs may still do it: nothing else may touch the target meanwhile.
         let over = class == Class::Read || self.shared.is_over(driver, &context.key, None).await;
         let stopping = self.stopping();
-        let found = if !over {
-            Finding::StillRuns
-        } else if class.is_looked_up() {
-            Finding::Looked(
-                self.shared
-                    .inspect(driver, &self.operation, &context.key)
-                    .await,
-            )
+        let found = if over {
+            let operation = &self.operation;
+            let key = &context.key;
+            self.shared.find_out(driver, operation, class, key).await
         } else {
-            Finding::Ended
+            Finding::StillRuns
         };
         let lost = Lost { class, how, found };
         if stopping {
