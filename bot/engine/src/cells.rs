@@ -95,18 +95,17 @@ impl Cells {
 
     /// Takes up an open run that nobody works on yet.
     pub(crate) fn open(&self, cell: &Arc<Cell>) {
-        let slot = Slot {
-            cell: Arc::downgrade(cell),
-            seq: cell.current().seq,
-            hold: None,
-        };
-        lock(&self.slots).insert(cell.id.clone(), slot);
+        self.take_up(&cell.current(), Arc::downgrade(cell));
     }
 
     /// Takes up an open run that nobody works on yet and leaves it parked.
     pub(crate) fn park(&self, run: &Run) {
+        self.take_up(run, Weak::new());
+    }
+
+    fn take_up(&self, run: &Run, cell: Weak<Cell>) {
         let slot = Slot {
-            cell: Weak::new(),
+            cell,
             seq: run.seq,
             hold: None,
         };
