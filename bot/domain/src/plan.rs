@@ -4,6 +4,8 @@
 //! definitions of intents and undos, bound arguments (secrets as keyed hashes), targets, and the
 //! observations that a driver marks as binding. Catalog and policy hashes stand beside it.
 
+mod digest;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
@@ -258,34 +260,7 @@ impl Plan {
     /// The digest of the plan as it stands: SHA-256 over canonical JSON (sorted keys).
     #[must_use]
     pub fn compute_digest(&self) -> Digest {
-        let steps: Vec<serde_json::Value> = self
-            .steps
-            .iter()
-            .map(|step| {
-                serde_json::json!({
-                    "operation": step.operation,
-                    "arguments": step.arguments,
-                    "needs": step.needs,
-                    "after": step.after,
-                    "lock": step.lock,
-                    "undo": match &step.undo {
-                        Undo::None => serde_json::Value::Null,
-                        Undo::Own { .. } => serde_json::json!("own"),
-                        Undo::Intent { operation, .. } => serde_json::json!(operation),
-                    },
-                    "binding": step.preview.binding,
-                })
-            })
-            .collect();
-        let whole = serde_json::json!({
-            "v": 1,
-            "requested": self.requested,
-            "options": self.options,
-            "max_parallel": self.max_parallel,
-            "definitions": self.definitions,
-            "steps": steps,
-        });
-        Digest::of(canonical_json(&whole).as_bytes())
+        digest::of(self)
     }
 
     /// What differs from another plan, one phrase per difference, for "the plan has changed".

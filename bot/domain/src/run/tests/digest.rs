@@ -1,4 +1,7 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::json;
 
 use super::plans::{intent, lock, need, operation, plan, secs, step};
 use crate::ids::{ActionName, Digest, DriverName, StepId, Target};
@@ -56,6 +59,74 @@ fn a_digest_survives_the_journal() {
 fn a_digest_does_not_change_from_release_to_release() {
     // Approvals outlive an update of Rave: a new number here voids all that are open.
     assert_eq!(some_plan().digest.short(), "b758f775cb6a");
+}
+
+/// The digest as it is defined: the canonical text of one JSON value.
+fn as_defined(plan: &Plan) -> Digest {
+    let steps: Vec<_> = plan
+        .steps
+        .iter()
+        .map(|step| {
+            json!({
+                "operation": step.operation,
+                "arguments": step.arguments,
+                "needs": step.needs,
+                "after": step.after,
+                "lock": step.lock,
+                "undo": match &step.undo {
+                    Undo::None => serde_json::Value::Null,
+                    Undo::Own { .. } => json!("own"),
+                    Undo::Intent { operation, .. } => json!(operation),
+                },
+                "binding": step.preview.binding,
+            })
+        })
+        .collect();
+    let whole = json!({
+        "v": 1,
+        "requested": plan.requested,
+        "options": plan.options,
+        "max_parallel": plan.max_parallel,
+        "definitions": plan.definitions,
+        "steps": steps,
+    });
+    Digest::of(canonical_json(&whole).as_bytes())
+}
+
+#[test]
+fn the_digest_is_that_of_the_canonical_text() {
+    assert_eq!(some_plan().digest, as_defined(&some_plan()));
+    for (what, change) in decisive() {
+        let mut now = some_plan();
+        change(&mut now);
+        assert_eq!(now.compute_digest(), as_defined(&now), "{what}");
+    }
+    let mut odd = some_plan();
+    odd.steps[0].arguments.extend([
+        ("a \"quoted\" name\n".to_owned(), text("ä\u{1}\\/")),
+        ("number".to_owned(), Value::Int(i64::MIN)),
+        ("yes".to_owned(), Value::Bool(true)),
+        (
+            "list".to_owned(),
+            Value::List(vec!["b".to_owned(), "a".to_owned()]),
+        ),
+        (
+            "map".to_owned(),
+            Value::Map(
+                [("b", "1"), ("a", "2")]
+                    .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                    .into(),
+            ),
+        ),
+    ]);
+    odd.steps[0].operation.retry.first = Duration::from_millis(1_250);
+    assert_eq!(odd.compute_digest(), as_defined(&odd));
+    // More than goes into the digest at once, and nothing at all.
+    odd.steps = (0..100).flat_map(|_| odd.steps.clone()).collect();
+    assert_eq!(odd.compute_digest(), as_defined(&odd));
+    odd.steps.clear();
+    odd.definitions.clear();
+    assert_eq!(odd.compute_digest(), as_defined(&odd));
 }
 
 #[test]
