@@ -9,6 +9,7 @@ use rave_domain::value::{SecretRef, Value, Values};
 use rave_domain::{Digest, ErrorCode, IntentName, LockKey, UserError};
 
 use crate::catalog::Catalog;
+use crate::graph::Place;
 use crate::intent::Intent;
 use crate::param::{Param, Read, cut};
 use crate::suggest;
@@ -110,25 +111,50 @@ impl Catalog {
             .into_iter()
             .filter_map(|name| self.get(name).map(AsRef::as_ref))
             .collect();
-        let mut errors = unknown(intents.iter().copied(), raw);
-        let mut all = BTreeMap::new();
-        for intent in intents {
-            match bind_one(intent, raw, secret_hash) {
-                Ok(bound) => {
-                    all.insert(intent.name.clone(), bound);
-                }
-                // A parameter that several intents share is wrong only once.
-                Err(found) => {
-                    for error in found {
-                        if !errors.iter().any(|before| before.message == error.message) {
-                            errors.push(error);
-                        }
+        let bound = bind_each(&intents, raw, secret_hash)?;
+        let names = intents.iter().map(|intent| intent.name.clone());
+        Ok(names.zip(bound).collect())
+    }
+
+    /// The same for intents at their places; what is bound is in the same order.
+    ///
+    /// # Errors
+    /// As [`Self::bind_all`].
+    pub fn bind_places(
+        &self,
+        places: &[Place],
+        raw: &BTreeMap<String, Vec<String>>,
+        secret_hash: &SecretHash<'_>,
+    ) -> Result<Vec<Bound>, Vec<ArgumentError>> {
+        let intents: Vec<&Intent> = places
+            .iter()
+            .filter_map(|place| self.at(*place).map(AsRef::as_ref))
+            .collect();
+        bind_each(&intents, raw, secret_hash)
+    }
+}
+
+fn bind_each(
+    intents: &[&Intent],
+    raw: &BTreeMap<String, Vec<String>>,
+    secret_hash: &SecretHash<'_>,
+) -> Result<Vec<Bound>, Vec<ArgumentError>> {
+    let mut errors = unknown(intents.iter().copied(), raw);
+    let mut all = Vec::with_capacity(intents.len());
+    for intent in intents {
+        match bind_one(intent, raw, secret_hash) {
+            Ok(bound) => all.push(bound),
+            // A parameter that several intents share is wrong only once.
+            Err(found) => {
+                for error in found {
+                    if !errors.iter().any(|before| before.message == error.message) {
+                        errors.push(error);
                     }
                 }
             }
         }
-        finish(Some(all), errors)
     }
+    finish(Some(all), errors)
 }
 
 fn finish<T>(value: Option<T>, errors: Vec<ArgumentError>) -> Result<T, Vec<ArgumentError>> {
@@ -284,6 +310,7 @@ fn convert(value: Value, spec: &FieldSpec) -> Result<Value, String> {
                 spec.name
             ))
         }
+        (FieldKind::Text, text @ Value::Text(_)) => Ok(text),
         (FieldKind::Text, value) => Ok(Value::Text(value.plain().unwrap_or_default())),
         (FieldKind::List, Value::Map(pairs)) => Ok(Value::List(
             pairs

@@ -9,6 +9,7 @@ use rave_domain::{Digest, IntentName};
 use crate::check::{self, Commands};
 use crate::diagnostic::{Diagnostic, Diagnostics, Report};
 use crate::file::{Places, Reader};
+use crate::graph::Graph;
 use crate::intent::{Intent, UndoRule};
 use crate::param::{Param, ParamKind};
 use crate::schedule::{self, Schedule};
@@ -37,6 +38,9 @@ impl Default for Settings {
 #[derive(Debug, Clone)]
 pub struct Catalog {
     intents: BTreeMap<IntentName, Arc<Intent>>,
+    graph: Graph,
+    /// The labels of the intents that ask for one.
+    labels: BTreeMap<IntentName, String>,
     schedules: Vec<Schedule>,
     commands: Commands,
     settings: Settings,
@@ -83,6 +87,8 @@ impl Catalog {
             .collect();
         Ok(Self {
             digest: digest(&intents, &schedules, settings),
+            graph: Graph::of(&intents),
+            labels: labels(&intents),
             intents,
             schedules,
             commands,
@@ -157,6 +163,16 @@ impl Catalog {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// The label that an intent's file asks for; `None` when any that is approved will do.
+    #[must_use]
+    pub fn label_of(&self, name: &IntentName) -> Option<&str> {
+        self.labels.get(name).map(String::as_str)
+    }
+
+    pub(crate) fn graph(&self) -> &Graph {
+        &self.graph
     }
 
     pub(crate) fn commands(&self) -> &Commands {
@@ -262,6 +278,13 @@ fn read_all(
         found.extend(report.into_found());
     }
     (loaded, known)
+}
+
+fn labels(intents: &BTreeMap<IntentName, Arc<Intent>>) -> BTreeMap<IntentName, String> {
+    intents
+        .iter()
+        .filter_map(|(name, intent)| Some((name.clone(), intent.label_required.clone()?)))
+        .collect()
 }
 
 fn digest(
