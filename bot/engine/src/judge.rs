@@ -1,6 +1,6 @@
 //! The gate: policy, label, freeze, and the two looks that are taken again later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rave_domain::error::ErrorClass;
@@ -12,8 +12,8 @@ use rave_domain::run::{Event, Run};
 use rave_domain::value::Values;
 use rave_domain::{ErrorCode, UserError};
 use rave_policy::{
-    Action, Authorized, Decidable, Denial, Permissible, RunFacts, RunVerb, Subject, freeze_gate,
-    label_gate,
+    Action, Asked, Authorized, Decidable, Denial, Permissible, RunFacts, RunVerb, Subject,
+    freeze_gate, label_gate,
 };
 use secrecy::ExposeSecret as _;
 
@@ -24,13 +24,13 @@ use crate::shared::{Rules, Shared, lock};
 pub(crate) struct AskedPlan(pub(crate) Plan);
 
 impl Permissible for AskedPlan {
-    fn actions(&self) -> Vec<Action> {
+    fn asks_for(&self) -> Vec<Asked<'_>> {
         self.0
             .steps
             .iter()
-            .map(|step| Action::Request {
-                intent: step.operation.intent.clone(),
-                arguments: step.arguments.clone(),
+            .map(|step| Asked::Request {
+                intent: &step.operation.intent,
+                arguments: &step.arguments,
             })
             .collect()
     }
@@ -54,12 +54,10 @@ impl Shared {
             .map(|step| &step.operation.intent);
         plan.approvals = rules.policy.needs(asked, subject.person());
         let authorized = rules.policy.authorize(subject, AskedPlan(plan))?;
+        let approved = &rules.catalog.settings().approved_label;
         for step in &authorized.get().0.steps {
             let name = &step.operation.intent;
-            if let Some(intent) = rules.catalog.get(name) {
-                let approved = &rules.catalog.settings().approved_label;
-                label_gate(name, Some(intent.label(approved)), approved)?;
-            }
+            label_gate(name, rules.catalog.label_of(name), approved)?;
         }
         let freezes = lock(&self.freezes).clone();
         for step in &authorized.get().0.steps {
@@ -196,6 +194,16 @@ fn intents_of(plan: &Plan) -> BTreeMap<IntentName, Values> {
         .collect()
 }
 
+/// The arguments of those intents of a plan that need an approval.
+fn approved_arguments(plan: &Plan) -> BTreeMap<&IntentName, &Values> {
+    let asked: BTreeSet<&IntentName> = plan.approvals.iter().map(|need| &need.intent).collect();
+    plan.steps
+        .iter()
+        .filter(|step| asked.contains(&step.operation.intent))
+        .map(|step| (&step.operation.intent, &step.arguments))
+        .collect()
+}
+
 /// An action on a run, for policy.
 pub(crate) fn run_action(verb: RunVerb, run: &Run) -> Action {
     Action::Run(verb, run_facts(run))
@@ -205,13 +213,16 @@ pub(crate) fn run_action(verb: RunVerb, run: &Run) -> Action {
 pub(crate) fn decidables(
     plan: &Plan,
     requester: &rave_domain::PersonId,
-    owners: &std::collections::BTreeSet<rave_domain::PersonId>,
+    owners: &BTreeSet<rave_domain::PersonId>,
 ) -> Vec<Decidable> {
+    let arguments = approved_arguments(plan);
     plan.approvals
         .iter()
         .map(|need| Decidable {
             intent: need.intent.clone(),
-            arguments: intents_of(plan).remove(&need.intent).unwrap_or_default(),
+            arguments: arguments
+                .get(&need.intent)
+                .map_or_else(Values::new, |values| (*values).clone()),
             from: need.from.clone(),
             strength: need.strength,
             requester: requester.clone(),

@@ -207,14 +207,37 @@ impl Action {
     }
 }
 
-/// A value that may only be acted on when each of its actions is allowed.
+/// One thing that a value asks for. A plan has thousands of these, so they are lent.
+#[derive(Debug, Clone, Copy)]
+pub enum Asked<'a> {
+    /// As [`Action::Request`].
+    Request {
+        /// Which.
+        intent: &'a IntentName,
+        /// Its bound arguments and fields.
+        arguments: &'a Values,
+    },
+    /// Any action.
+    Action(&'a Action),
+}
+
+impl<'a> From<&'a Action> for Asked<'a> {
+    fn from(action: &'a Action) -> Self {
+        match action {
+            Action::Request { intent, arguments } => Self::Request { intent, arguments },
+            Action::Decide(_) | Action::Run(..) | Action::Builtin(..) => Self::Action(action),
+        }
+    }
+}
+
+/// A value that may only be acted on when all that it asks for is allowed.
 pub trait Permissible {
-    /// What has to be allowed. A value without actions is refused.
-    fn actions(&self) -> Vec<Action>;
+    /// What has to be allowed. A value that asks for nothing is refused.
+    fn asks_for(&self) -> Vec<Asked<'_>>;
 }
 
 impl Permissible for Action {
-    fn actions(&self) -> Vec<Action> {
-        vec![self.clone()]
+    fn asks_for(&self) -> Vec<Asked<'_>> {
+        vec![self.into()]
     }
 }

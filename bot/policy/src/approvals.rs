@@ -51,10 +51,9 @@ impl Policy {
         let mut seen = BTreeSet::new();
         intents
             .into_iter()
-            .filter(|intent| seen.insert(*intent))
+            .filter(|intent| self.guarded.contains(*intent) && seen.insert(*intent))
             .filter_map(|intent| {
-                let facts = self.intents.get(intent)?;
-                let need = facts.approval.as_ref().filter(|need| need.required > 0)?;
+                let need = self.facts(intent)?.approval.as_ref()?;
                 Some(ApprovalNeed {
                     intent: intent.clone(),
                     required: need.required.saturating_add(more),

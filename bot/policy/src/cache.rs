@@ -64,7 +64,7 @@ impl<T: Clone> Cache<T> {
     }
 
     #[cfg(test)]
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         let held = self.lock();
         held.young.len() + held.old.len()
     }

@@ -7,7 +7,8 @@ use rave_domain::ids::{Digest, IntentName, PersonId};
 use rave_domain::people::{Person, PersonKind, Role, Strength};
 use rave_domain::value::Values;
 
-use crate::action::{Action, Decidable, Permissible, RunFacts, RunVerb};
+use crate::action::{Action, Asked, Decidable, Permissible, RunFacts, RunVerb};
+use crate::alike::Requests;
 use crate::authorized::{Authorized, Denial};
 use crate::cache::KeyWriter;
 use crate::cedar::{About, Answer, IntentView, PersonView, Question, Standing};
@@ -22,7 +23,7 @@ impl Subject {
     #[must_use]
     pub fn fingerprint(&self) -> Digest {
         let mut key = KeyWriter::default();
-        subject(&mut key, self);
+        subject_key(&mut key, self);
         key.finish()
     }
 }
@@ -54,8 +55,8 @@ impl Policy {
         who: &Subject,
         what: T,
     ) -> Result<Authorized<T>, Denial> {
-        let actions = what.actions();
-        if actions.is_empty() {
+        let asked = what.asks_for();
+        if asked.is_empty() {
             return Err(Denial {
                 code: rave_domain::ErrorCode::PolicyDenied,
                 rule: "no-rule".to_owned(),
@@ -63,9 +64,19 @@ impl Policy {
                 nearest_yes: None,
             });
         }
-        let mut rules = BTreeSet::new();
-        for action in &actions {
-            rules.extend(self.verdict(who, action).as_ref().clone()?);
+        let mut rules: BTreeSet<String> = BTreeSet::new();
+        let mut requests = Requests::new(self, who);
+        for asked in asked {
+            let verdict = match asked {
+                Asked::Request { intent, arguments } => requests.verdict(intent, arguments),
+                Asked::Action(action) => self.verdict(who, action),
+            };
+            for rule in verdict.as_ref().as_ref().map_err(Clone::clone)? {
+                // Most of a plan is allowed by the same rule.
+                if !rules.contains(rule) {
+                    rules.insert(rule.clone());
+                }
+            }
         }
         Ok(Authorized::new(
             what,
@@ -77,6 +88,9 @@ impl Policy {
 
     /// The decision, remembered.
     pub(crate) fn verdict(&self, who: &Subject, action: &Action) -> Arc<Verdict> {
+        if let Action::Request { intent, arguments } = action {
+            return Requests::new(self, who).verdict(intent, arguments);
+        }
         self.remembered.get_or(memo_key(who, action), || {
             Arc::new(self.evaluate(who, action))
         })
@@ -84,17 +98,14 @@ impl Policy {
 
     /// Whether a subject may ask for an intent with these arguments.
     pub(crate) fn asks(&self, who: &Subject, intent: &IntentName, arguments: &Values) -> bool {
-        let action = Action::Request {
-            intent: intent.clone(),
-            arguments: arguments.clone(),
-        };
-        self.verdict(who, &action).is_ok()
+        Requests::new(self, who).verdict(intent, arguments).is_ok()
     }
 
-    fn evaluate(&self, who: &Subject, action: &Action) -> Verdict {
+    /// The decision, worked out.
+    pub(crate) fn evaluate(&self, who: &Subject, action: &Action) -> Verdict {
         let answer = match action {
             Action::Request { intent, arguments } => {
-                let Some(facts) = self.intents.get(intent) else {
+                let Some(facts) = self.facts(intent) else {
                     return Err(unknown_intent(intent));
                 };
                 let intent = self.view(facts);
@@ -166,7 +177,7 @@ impl Policy {
     /// Whether somebody holds a role that may approve an intent, or a policy file lets them. Who
     /// asked does not matter here: it is about seeing the intent's runs, not about deciding.
     fn may_approve(&self, who: &Subject, intent: &IntentName, run: &RunFacts) -> bool {
-        let facts = self.intents.get(intent);
+        let facts = self.facts(intent);
         let Some(need) = facts.and_then(|facts| facts.approval.as_ref()) else {
             return false;
         };
@@ -209,14 +220,14 @@ impl Policy {
             stack: facts.stack.as_deref(),
             target: facts.target.as_ref().map(ToString::to_string),
             roles: &facts.roles,
-            named: !facts.roles.is_empty() || self.rules.names(&facts.name),
+            named: self.rules.has_rule_for(facts),
         }
     }
 
     /// An intent of a run. One that has left the catalog since gives no rights.
     fn view_by_name<'a>(&'a self, name: &'a IntentName) -> IntentView<'a> {
         const NO_ROLES: &BTreeSet<Role> = &BTreeSet::new();
-        match self.intents.get(name) {
+        match self.facts(name) {
             Some(facts) => self.view(facts),
             None => IntentView {
                 name,
@@ -271,9 +282,9 @@ fn unknown_intent(intent: &IntentName) -> Denial {
 }
 
 /// Everything of a subject and an action that rules can see.
-fn memo_key(who: &Subject, action: &Action) -> Digest {
+pub(crate) fn memo_key(who: &Subject, action: &Action) -> Digest {
     let mut key = KeyWriter::default();
-    subject(&mut key, who);
+    subject_key(&mut key, who);
     key.part(action.name().as_bytes());
     match action {
         Action::Request { intent, arguments } => {
@@ -303,7 +314,7 @@ fn memo_key(who: &Subject, action: &Action) -> Digest {
 }
 
 /// Everything of a subject that rules can see.
-fn subject(key: &mut KeyWriter, who: &Subject) {
+pub(crate) fn subject_key(key: &mut KeyWriter, who: &Subject) {
     let person = &who.person;
     key.part(person.id.as_str().as_bytes())
         .list(person.roles.iter().map(|role| role.0.as_str()))

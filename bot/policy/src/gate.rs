@@ -39,13 +39,10 @@ pub fn freeze_gate(
     intent: &IntentName,
     target: Option<&Target>,
 ) -> Result<(), Denial> {
-    let target = target.map(ToString::to_string);
     let hit = freezes.iter().find(|freeze| {
         freeze.scope == "*"
             || freeze.scope == intent.as_str()
-            || target
-                .as_ref()
-                .is_some_and(|target| *target == freeze.scope)
+            || target.is_some_and(|target| names(&freeze.scope, target))
     });
     let Some(freeze) = hit else { return Ok(()) };
     let scope = if freeze.scope == "*" {
@@ -64,6 +61,14 @@ pub fn freeze_gate(
         because: format!("{} froze {scope}{reason}", freeze.by),
         nearest_yes: Some(format!("wait for `unfreeze {}`", freeze.scope)),
     })
+}
+
+/// Whether a scope is a target as it is written, without writing it.
+fn names(scope: &str, target: &Target) -> bool {
+    let name = scope
+        .strip_prefix(target.kind.as_str())
+        .and_then(|rest| rest.strip_prefix('/'));
+    name == Some(target.name.as_str())
 }
 
 #[cfg(test)]

@@ -58,6 +58,7 @@
 //! surfaces do), remember anything beyond a bounded cache of decisions.
 
 mod action;
+mod alike;
 mod approvals;
 mod authorized;
 mod cache;
@@ -75,7 +76,9 @@ mod subject;
 mod tokens;
 mod words;
 
-pub use action::{Action, Builtin, Decidable, Permissible, RunFacts, RunVerb, UnknownAction};
+pub use action::{
+    Action, Asked, Builtin, Decidable, Permissible, RunFacts, RunVerb, UnknownAction,
+};
 pub use approvals::owners;
 pub use authorized::{Authorized, Denial};
 pub use cedar::PolicyFile;

@@ -1,6 +1,6 @@
 //! A policy: everything that decisions depend on, checked together and replaced together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use rave_domain::people::{Account, Person, Role};
 use rave_domain::plan::canonical_json;
 use serde_json::json;
 
+use crate::alike::{Known, sorted};
 use crate::cache::Cache;
 use crate::cedar::{FIXED, PolicyFile, Rules, Standing};
 use crate::decide::Verdict;
@@ -19,8 +20,8 @@ use crate::people::{People, Robot, Robots, is_role};
 use crate::subject::Subject;
 use crate::tokens::Tokens;
 
-/// How many decisions are remembered at most, in each of two generations. One takes about half a
-/// kilobyte.
+/// How many decisions are remembered at least before the oldest go, in each of two generations; with
+/// more intents than that, one for each of them. One takes about half a kilobyte.
 const REMEMBERED: usize = 4096;
 
 /// What a policy is made of.
@@ -42,7 +43,10 @@ pub struct PolicyInput {
 pub struct Policy {
     input: PolicyInput,
     pub(crate) robots: Robots,
-    pub(crate) intents: BTreeMap<IntentName, IntentFacts>,
+    /// Looked up for each step of a plan, never listed.
+    pub(crate) intents: HashMap<IntentName, Known>,
+    /// The intents that need an approval; most of a catalog does not.
+    pub(crate) guarded: BTreeSet<IntentName>,
     pub(crate) rules: Rules,
     hash: Digest,
     warnings: Vec<String>,
@@ -74,11 +78,12 @@ impl Policy {
         faults.or(Self {
             input,
             robots,
-            intents,
+            remembered: Cache::new(REMEMBERED.max(intents.len())),
+            guarded: guarded(&intents),
+            intents: sorted(intents, &rules),
             rules,
             hash,
             warnings,
-            remembered: Cache::new(REMEMBERED),
         })
     }
 
@@ -103,6 +108,11 @@ impl Policy {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// What is known of an intent of the catalog.
+    pub(crate) fn facts(&self, intent: &IntentName) -> Option<&IntentFacts> {
+        self.intents.get(intent).map(|known| &known.facts)
     }
 
     /// Everybody in the configuration.
@@ -206,6 +216,19 @@ fn check_intent(facts: &IntentFacts, faults: &mut Faults) {
             ));
         }
     }
+}
+
+fn guarded(intents: &BTreeMap<IntentName, IntentFacts>) -> BTreeSet<IntentName> {
+    intents
+        .values()
+        .filter(|facts| {
+            facts
+                .approval
+                .as_ref()
+                .is_some_and(|need| need.required > 0)
+        })
+        .map(|facts| facts.name.clone())
+        .collect()
 }
 
 fn warnings(

@@ -85,7 +85,7 @@ impl Policy {
 
     /// Which list of a key's entry is too short.
     fn key_gap(&self, who: &Subject, intent: &IntentName) -> Option<String> {
-        let facts = self.intents.get(intent)?;
+        let facts = self.facts(intent)?;
         let Standing::Key(limits) = self.standing(&who.person) else {
             return None;
         };
@@ -146,8 +146,7 @@ impl Policy {
         let person = &who.person;
         let mut ways = Vec::new();
         let mut roles: BTreeSet<Role> = self
-            .intents
-            .get(intent)
+            .facts(intent)
             .map(|facts| facts.roles.clone())
             .unwrap_or_default();
         for rule in self.rules.operator_rules("run.request", intent) {

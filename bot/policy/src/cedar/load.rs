@@ -53,7 +53,9 @@ impl Rules {
         for file in files {
             reader.read(file, Origin::Operator(&world));
         }
+        let asking = |rule: &OperatorRule| rule.action_covers("run.request");
         let rules = Self {
+            about_asking: reader.operator.iter().any(asking),
             set: reader.set,
             schema,
             authorizer: Authorizer::new(),

@@ -12,7 +12,7 @@ use cedar_policy::{
 use rave_domain::ids::IntentName;
 use rave_domain::people::{Person, Role};
 
-use crate::facts::ArgumentKind;
+use crate::facts::{ArgumentKind, IntentFacts};
 
 pub(crate) use load::FIXED;
 pub(crate) use request::{About, PersonView, Question, Standing};
@@ -39,6 +39,8 @@ pub(crate) struct Rules {
     arguments: BTreeMap<String, ArgumentKind>,
     /// Intents that a permit of an operator's file mentions.
     named: BTreeSet<IntentName>,
+    /// Whether any of the operators' rules is about asking.
+    about_asking: bool,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -148,9 +150,15 @@ impl Rules {
             .any(|rule| rule.effect == Effect::Permit && rule.action_covers(action))
     }
 
-    /// Whether a permit of an operator's file mentions the intent.
-    pub(crate) fn names(&self, intent: &IntentName) -> bool {
-        self.named.contains(intent)
+    /// Whether an operator's rule is about asking for intents. Such a rule may look at anything.
+    pub(crate) fn any_about_asking(&self) -> bool {
+        self.about_asking
+    }
+
+    /// Whether a rule of its own exists for an intent: its roles, or a permit of an operator's file
+    /// that mentions it.
+    pub(crate) fn has_rule_for(&self, intent: &IntentFacts) -> bool {
+        !intent.roles.is_empty() || self.named.contains(&intent.name)
     }
 }
 

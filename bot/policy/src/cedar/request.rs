@@ -239,18 +239,29 @@ impl Rules {
     /// The arguments that conditions can see, in their declared types.
     fn arguments(&self, values: &Values) -> Result<Expr, String> {
         let mut pairs: Pairs = Vec::new();
-        for (name, value) in values {
-            // Undeclared names cannot stand in a checked rule, so nothing misses them.
-            let Some(kind) = self.arguments.get(name) else {
-                continue;
-            };
-            if matches!(value, Value::Secret(_)) {
-                continue;
-            }
-            let expression = expression(*kind, value).ok_or_else(|| "arguments".to_owned())?;
+        for (name, kind, value) in self.visible(values) {
+            let expression = expression(kind, value).ok_or_else(|| "arguments".to_owned())?;
             pairs.push((name.clone(), expression));
         }
         Expr::new_record(pairs).map_err(arguments_rule)
+    }
+
+    /// Whether all arguments that conditions can see can be put before the rules.
+    pub(crate) fn fit(&self, values: &Values) -> bool {
+        self.visible(values)
+            // Everything that is visible can be written as text.
+            .all(|(_, kind, value)| kind == ArgumentKind::Text || expression(kind, value).is_some())
+    }
+
+    /// Undeclared names cannot stand in a checked rule, so nothing misses them.
+    fn visible<'a>(
+        &'a self,
+        values: &'a Values,
+    ) -> impl Iterator<Item = (&'a String, ArgumentKind, &'a Value)> {
+        values
+            .iter()
+            .filter(|(_, value)| !matches!(value, Value::Secret(_)))
+            .filter_map(|(name, value)| Some((name, *self.arguments.get(name)?, value)))
     }
 
     fn roles(&self, roles: &BTreeSet<Role>) -> Expr {

@@ -148,8 +148,8 @@ fn without_a_global_key_the_name_api_means_nothing() {
 fn a_value_is_allowed_only_when_all_that_it_asks_for_is() {
     struct Both(Vec<Action>);
     impl rave_policy::Permissible for Both {
-        fn actions(&self) -> Vec<Action> {
-            self.0.clone()
+        fn asks_for(&self) -> Vec<rave_policy::Asked<'_>> {
+            self.0.iter().map(Into::into).collect()
         }
     }
     let policy = policy();
