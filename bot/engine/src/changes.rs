@@ -86,9 +86,8 @@ impl Shared {
         }
         let planned = self.plan(&accepted.rules, &with_secrets).await?;
         let plan = self.judge(&accepted.rules, subject, planned.plan)?;
-        for step in &plan.get().0.steps {
-            self.metrics.requested(&step.operation, DryRunLabel::Real);
-        }
+        let operations = plan.get().0.steps.iter().map(|step| &step.operation);
+        self.metrics.requested(operations, DryRunLabel::Real);
         let mut writes = vec![accepted.answered(&Recorded::Run { run: run.clone() })];
         for (param, value) in &planned.secrets {
             let sealed = self.sealer.seal(&run, param, value).map_err(|error| {

@@ -1,7 +1,7 @@
 //! Metrics, in a registry that is a value. Labels are bounded: intents come from the catalog,
 //! everything else from fixed words.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const LABEL_BYTES: usize = 64;
 pub(crate) struct Metrics {
     registry: Registry,
     /// The `stack` label of each intent: what its file says, and nothing where callers choose.
-    stacks: Arc<RwLock<BTreeMap<String, String>>>,
+    stacks: Arc<RwLock<HashMap<String, String>>>,
     intent_requests: IntCounterVec,
     intent_failures: IntCounterVec,
     intent_duration: HistogramVec,
@@ -165,18 +165,23 @@ impl Metrics {
         stacks.get(intent.as_str()).cloned().unwrap_or_default()
     }
 
-    pub(crate) fn requested(&self, operation: &Operation, dry_run: DryRunLabel) {
-        self.intent_requests
-            .with_label_values(&[
-                operation.intent.as_str(),
-                operation.action.as_str(),
-                &self.stack(&operation.intent),
-                match dry_run {
-                    DryRunLabel::DryRun => "true",
-                    DryRunLabel::Real => "false",
-                },
-            ])
-            .inc();
+    pub(crate) fn requested<'a>(
+        &self,
+        operations: impl IntoIterator<Item = &'a Operation>,
+        dry_run: DryRunLabel,
+    ) {
+        let dry_run = match dry_run {
+            DryRunLabel::DryRun => "true",
+            DryRunLabel::Real => "false",
+        };
+        let stacks = self.stacks.read().unwrap_or_else(PoisonError::into_inner);
+        for operation in operations {
+            let intent = operation.intent.as_str();
+            let stack = stacks.get(intent).map_or("", String::as_str);
+            self.intent_requests
+                .with_label_values(&[intent, operation.action.as_str(), stack, dry_run])
+                .inc();
+        }
     }
 
     pub(crate) fn intent_failed(&self, operation: &Operation, reason: &'static str) {

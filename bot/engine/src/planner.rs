@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rave_catalog::{ArgumentError, Bound, Catalog, Intent, UndoRule};
-use rave_domain::ids::{Digest, IntentName, LockKey, StepId};
+use futures::future::join_all;
+use rave_catalog::{ArgumentError, Bound, Catalog, Intent, Place, UndoRule};
+use rave_domain::ids::{Digest, IntentName, LockKey, StepId, Target};
 use rave_domain::plan::{Class, Operation, Plan, PlannedStep, Preview, StepRole, Undo};
 use rave_domain::ports::driver::DriverError;
 use rave_domain::request::{Order, RunRequest};
@@ -19,11 +20,24 @@ use crate::shared::{Rules, Shared};
 /// A node of the graph before anything is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Node {
-    intent: IntentName,
+    place: Place,
     role: StepRole,
     needs: BTreeSet<StepId>,
     after: BTreeSet<StepId>,
 }
+
+/// A step before its driver has looked at it.
+struct Draft {
+    node: Node,
+    intent: Arc<Intent>,
+    bound: Bound,
+    /// The intent that undoes it.
+    undo: Option<(Arc<Intent>, Bound)>,
+}
+
+/// How many steps of a plan are looked at in one task. A task for each costs more than most looks,
+/// and up to this number `join_all` keeps them in one place instead of one place for each.
+const LOOKS: usize = 30;
 
 /// A plan and the values of its secrets, which must be sealed before the plan is used.
 pub(crate) struct Planned {
@@ -49,72 +63,150 @@ fn unknown_intent(catalog: &Catalog, name: &IntentName) -> UserError {
 /// each intent once. With [`Order::Sequential`] what an intent brings along waits for the one
 /// requested before it.
 fn order(catalog: &Catalog, request: &RunRequest) -> Result<Vec<Node>, UserError> {
-    let requested: BTreeSet<&IntentName> = request.intents.iter().collect();
-    let mut nodes: Vec<Node> = Vec::new();
-    let mut places: BTreeMap<IntentName, StepId> = BTreeMap::new();
+    let requested: Vec<Option<Place>> = request
+        .intents
+        .iter()
+        .map(|name| catalog.place(name))
+        .collect();
+    let mut walk = Walk {
+        catalog,
+        requested: requested.iter().copied().flatten().collect(),
+        nodes: Vec::new(),
+        steps: vec![None; catalog.len()],
+    };
     let mut previous: Option<StepId> = None;
-    for root in &request.intents {
-        let first_new = nodes.len();
-        visit(catalog, root, &requested, &mut nodes, &mut places)?;
+    for (name, root) in request.intents.iter().zip(requested) {
+        let root = root.ok_or_else(|| unknown_intent(catalog, name))?;
+        let first_new = walk.nodes.len();
+        walk.visit(root);
         if let (Order::Sequential, Some(previous)) = (request.options.order, previous) {
-            for node in nodes.iter_mut().skip(first_new) {
+            for node in walk.nodes.iter_mut().skip(first_new) {
                 node.after.insert(previous);
             }
         }
-        previous = places.get(root).copied();
+        previous = walk.step(root);
     }
-    Ok(nodes)
+    Ok(walk.nodes)
 }
 
-/// Depth first without recursion, so that a chain of any length fits.
-fn visit(
-    catalog: &Catalog,
-    root: &IntentName,
-    requested: &BTreeSet<&IntentName>,
-    nodes: &mut Vec<Node>,
-    places: &mut BTreeMap<IntentName, StepId>,
-) -> Result<(), UserError> {
-    let mut stack: Vec<(Arc<Intent>, bool)> = vec![(find(catalog, root)?, false)];
-    while let Some((intent, dependencies_done)) = stack.pop() {
-        if places.contains_key(&intent.name) {
-            continue;
-        }
-        if !dependencies_done {
-            let wanted: BTreeSet<&IntentName> = intent.depends_on.iter().collect();
-            stack.push((Arc::clone(&intent), true));
-            for dependency in wanted.into_iter().rev() {
-                if !places.contains_key(dependency) {
-                    stack.push((find(catalog, dependency)?, false));
-                }
+/// A walk through the catalog.
+struct Walk<'a> {
+    catalog: &'a Catalog,
+    requested: BTreeSet<Place>,
+    nodes: Vec<Node>,
+    /// The steps of the intents that have been passed, by place.
+    steps: Vec<Option<StepId>>,
+}
+
+impl Walk<'_> {
+    fn step(&self, place: Place) -> Option<StepId> {
+        self.steps.get(place.index()).copied().flatten()
+    }
+
+    /// Depth first without recursion, so that a chain of any length fits.
+    fn visit(&mut self, root: Place) {
+        let mut stack = vec![(root, false)];
+        while let Some((place, dependencies_done)) = stack.pop() {
+            if self.step(place).is_some() {
+                continue;
             }
-            continue;
+            let needs = self.catalog.needs_of(place);
+            if !dependencies_done {
+                stack.push((place, true));
+                let open = needs
+                    .iter()
+                    .rev()
+                    .filter(|need| self.step(**need).is_none());
+                stack.extend(open.map(|need| (*need, false)));
+                continue;
+            }
+            let id = StepId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
+            self.nodes.push(Node {
+                place,
+                role: if self.requested.contains(&place) {
+                    StepRole::Requested
+                } else {
+                    StepRole::Dependency
+                },
+                needs: needs.iter().filter_map(|need| self.step(*need)).collect(),
+                after: BTreeSet::new(),
+            });
+            if let Some(step) = self.steps.get_mut(place.index()) {
+                *step = Some(id);
+            }
         }
-        let needs = intent
-            .depends_on
-            .iter()
-            .filter_map(|name| places.get(name).copied())
-            .collect();
-        let id = StepId(u32::try_from(nodes.len()).unwrap_or(u32::MAX));
-        places.insert(intent.name.clone(), id);
-        nodes.push(Node {
-            role: if requested.contains(&intent.name) {
-                StepRole::Requested
-            } else {
-                StepRole::Dependency
-            },
-            intent: intent.name.clone(),
-            needs,
-            after: BTreeSet::new(),
-        });
     }
-    Ok(())
 }
 
-fn find(catalog: &Catalog, name: &IntentName) -> Result<Arc<Intent>, UserError> {
-    catalog
-        .get(name)
-        .cloned()
-        .ok_or_else(|| unknown_intent(catalog, name))
+/// The intent that undoes another by itself, if one does.
+fn undo_of(catalog: &Catalog, intent: &Intent) -> Result<Option<Place>, UserError> {
+    match &intent.undo {
+        UndoRule::Intent(name) => catalog
+            .place(name)
+            .map(Some)
+            .ok_or_else(|| unknown_intent(catalog, name)),
+        UndoRule::Own | UndoRule::Disabled => Ok(None),
+    }
+}
+
+fn at(catalog: &Catalog, place: Place) -> Result<&Arc<Intent>, UserError> {
+    // Places are of this very catalog.
+    catalog.at(place).ok_or_else(UserError::internal)
+}
+
+/// What the intents of a plan are bound to.
+struct Bindings {
+    /// Of all steps and undos, in order.
+    places: Vec<Place>,
+    bound: Vec<Option<Bound>>,
+    /// What an undo needs stays; everything else is taken by its step.
+    undos: BTreeSet<Place>,
+}
+
+impl Bindings {
+    fn of(&mut self, place: Place) -> Result<Bound, UserError> {
+        let index = self.places.binary_search(&place).ok();
+        let bound = index.and_then(|index| self.bound.get_mut(index));
+        let bound = match bound {
+            Some(bound) if self.undos.contains(&place) => bound.clone(),
+            Some(bound) => bound.take(),
+            None => None,
+        };
+        bound.ok_or_else(UserError::internal)
+    }
+
+    /// The values of secrets, which go no further with the rest.
+    fn take_secrets(&mut self) -> BTreeMap<String, String> {
+        self.bound
+            .iter_mut()
+            .flatten()
+            .flat_map(|bound| std::mem::take(&mut bound.secrets))
+            .collect()
+    }
+}
+
+/// Gives each node what its step is made of.
+fn drafts(
+    catalog: &Catalog,
+    nodes: Vec<Node>,
+    mut bindings: Bindings,
+) -> Result<Vec<Draft>, UserError> {
+    nodes
+        .into_iter()
+        .map(|node| {
+            let intent = at(catalog, node.place)?;
+            let undo = match undo_of(catalog, intent)? {
+                Some(undo) => Some((Arc::clone(at(catalog, undo)?), bindings.of(undo)?)),
+                None => None,
+            };
+            Ok(Draft {
+                intent: Arc::clone(intent),
+                bound: bindings.of(node.place)?,
+                node,
+                undo,
+            })
+        })
+        .collect()
 }
 
 impl Shared {
@@ -132,26 +224,30 @@ impl Shared {
         }
         let catalog = &rules.catalog;
         let nodes = order(catalog, request)?;
-        let undos: BTreeSet<&IntentName> = nodes
-            .iter()
-            .filter_map(|node| catalog.get(&node.intent))
-            .filter_map(|intent| match &intent.undo {
-                UndoRule::Intent(undo) => Some(undo),
-                UndoRule::Own | UndoRule::Disabled => None,
-            })
-            .collect();
-        let names: BTreeSet<&IntentName> =
-            nodes.iter().map(|node| &node.intent).chain(undos).collect();
+        let mut undos = BTreeSet::new();
+        for node in &nodes {
+            undos.extend(undo_of(catalog, at(catalog, node.place)?)?);
+        }
+        let mut places: Vec<Place> = nodes.iter().map(|node| node.place).collect();
+        places.extend(&undos);
+        places.sort_unstable();
+        places.dedup();
         let hash = |param: &str, value: &str| self.sealer.keyed_hash(param, value);
         let bound = catalog
-            .bind_all(names.iter().copied(), &request.arguments, &hash)
+            .bind_places(&places, &request.arguments, &hash)
             .map_err(|errors| ArgumentError::together(&errors))?;
-        let definitions: BTreeMap<IntentName, Digest> = names
+        let definitions: BTreeMap<IntentName, Digest> = places
             .iter()
-            .filter_map(|name| catalog.get(name))
+            .filter_map(|place| catalog.at(*place))
             .map(|intent| (intent.name.clone(), intent.definition))
             .collect();
-        let steps = self.steps(catalog, nodes, &bound).await?;
+        let mut bindings = Bindings {
+            places,
+            bound: bound.into_iter().map(Some).collect(),
+            undos,
+        };
+        let secrets = bindings.take_secrets();
+        let steps = self.steps(drafts(catalog, nodes, bindings)?).await?;
         let mut requested: Vec<IntentName> = Vec::new();
         let mut seen = BTreeSet::new();
         for intent in &request.intents {
@@ -171,61 +267,52 @@ impl Shared {
             digest: Digest::of(b""),
         }
         .sealed();
-        let secrets = bound
-            .into_values()
-            .flat_map(|bound| bound.secrets)
-            .collect();
         Ok(Planned { plan, secrets })
     }
 
-    /// Binds and previews the nodes; previews of one plan are made side by side.
-    async fn steps(
-        self: &Arc<Self>,
-        catalog: &Catalog,
-        nodes: Vec<Node>,
-        bound: &BTreeMap<IntentName, Bound>,
-    ) -> Result<Vec<PlannedStep>, UserError> {
-        let mut tasks = Vec::with_capacity(nodes.len());
-        for node in nodes {
+    /// Lets drivers look at all steps side by side.
+    async fn steps(self: &Arc<Self>, drafts: Vec<Draft>) -> Result<Vec<PlannedStep>, UserError> {
+        let mut steps = Vec::with_capacity(drafts.len());
+        let mut drafts = drafts.into_iter();
+        let mut tasks = Vec::with_capacity(drafts.len().div_ceil(LOOKS));
+        while drafts.len() > 0 {
             let shared = Arc::clone(self);
-            let intent = find(catalog, &node.intent)?;
-            let own = bound.get(&node.intent).cloned();
-            let undo = match &intent.undo {
-                UndoRule::Intent(name) => Some((find(catalog, name)?, bound.get(name).cloned())),
-                UndoRule::Own | UndoRule::Disabled => None,
-            };
-            tasks.push(tokio::spawn(async move {
-                shared.step(node, &intent, own, undo).await
-            }));
+            let some: Vec<Draft> = drafts.by_ref().take(LOOKS).collect();
+            tasks.push(tokio::spawn(async move { shared.look_at(some).await }));
         }
-        let mut steps = Vec::with_capacity(tasks.len());
         for task in tasks {
-            steps.push(task.await.map_err(|error| {
+            let looked_at = task.await.map_err(|error| {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "planning_panicked"
                 );
                 UserError::internal()
-            })??);
+            })?;
+            for step in looked_at {
+                steps.push(step?);
+            }
         }
         Ok(steps)
     }
 
-    async fn step(
-        &self,
-        node: Node,
-        intent: &Intent,
-        bound: Option<Bound>,
-        undo: Option<(Arc<Intent>, Option<Bound>)>,
-    ) -> Result<PlannedStep, UserError> {
-        let bound = bound.ok_or_else(UserError::internal)?;
-        let (operation, own_undo) = self.operation(intent, &bound)?;
+    /// Looks at some steps side by side.
+    async fn look_at(&self, drafts: Vec<Draft>) -> Vec<Result<PlannedStep, UserError>> {
+        join_all(drafts.into_iter().map(|draft| self.step(draft))).await
+    }
+
+    async fn step(&self, draft: Draft) -> Result<PlannedStep, UserError> {
+        let Draft {
+            node,
+            intent,
+            bound,
+            undo,
+        } = draft;
+        let (operation, own_undo) = self.operation(&intent, bound.target, bound.fields.clone())?;
         let preview = self.preview(&operation).await?;
         let undo = match (&intent.undo, undo, own_undo) {
             (UndoRule::Disabled, _, _) => Undo::None,
             (UndoRule::Intent(_), Some((intent, bound)), _) => {
-                let bound = bound.ok_or_else(UserError::internal)?;
-                let (operation, _) = self.operation(&intent, &bound)?;
+                let (operation, _) = self.operation(&intent, bound.target, bound.fields)?;
                 Undo::Intent {
                     preview: self.preview(&operation).await?,
                     operation: Box::new(operation),
@@ -247,7 +334,11 @@ impl Shared {
             })?),
         };
         let mut arguments: Values = bound.params;
-        arguments.extend(bound.fields);
+        if arguments.is_empty() {
+            arguments = bound.fields;
+        } else {
+            arguments.extend(bound.fields);
+        }
         Ok(PlannedStep {
             operation,
             arguments,
@@ -263,15 +354,16 @@ impl Shared {
     fn operation(
         &self,
         intent: &Intent,
-        bound: &Bound,
+        target: Target,
+        fields: Values,
     ) -> Result<(Operation, Option<(String, Class)>), UserError> {
         let mut operation = Operation {
             intent: intent.name.clone(),
             action: intent.action.name.clone(),
             driver: intent.action.driver.clone(),
             class: Class::Once,
-            target: bound.target.clone(),
-            fields: bound.fields.clone(),
+            target,
+            fields,
             timeout: intent.timeout,
             retry: intent.retry,
         };

@@ -152,9 +152,8 @@ impl Shared {
     ) -> Result<DryRun, UserError> {
         let planned = self.plan(rules, request).await?;
         let plan = self.judge(rules, subject, planned.plan)?.into_inner().0;
-        for step in &plan.steps {
-            self.metrics.requested(&step.operation, DryRunLabel::DryRun);
-        }
+        let operations = plan.steps.iter().map(|step| &step.operation);
+        self.metrics.requested(operations, DryRunLabel::DryRun);
         let person = subject.person();
         let owners = owners(person);
         let approvers = decidables(&plan, &person.id, &owners)
