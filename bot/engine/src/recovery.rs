@@ -47,7 +47,7 @@ pub struct Recovery {
 /// take turns.
 const READERS: usize = 8;
 
-/// Journals that one reader has in memory.
+/// Journals that one reader has in memory, and runs whose open effects are one query.
 const READ_AT_ONCE: usize = 32;
 
 /// What a start finds among the open runs.
@@ -80,10 +80,12 @@ impl Shared {
             requests: unanswered.len(),
             unreadable: found.unreadable.len(),
         };
-        for (cell, active) in found.active {
+        let mut active = found.active.into_iter();
+        while active.len() > 0 {
+            let some: Vec<_> = active.by_ref().take(READ_AT_ONCE).collect();
             let shared = Arc::clone(self);
             self.tasks
-                .spawn(async move { shared.settle_run(cell, active).await });
+                .spawn(async move { shared.settle_some(some).await });
         }
         self.nudge_all(found.due.into_iter().chain(self.locks.ready()));
         // In the order they came: a freeze before the run that it was meant to hold.
@@ -168,19 +170,43 @@ impl Shared {
         found.unreadable.push(id.clone());
     }
 
-    async fn settle_run(self: Arc<Self>, cell: Arc<Cell>, active: Vec<StepId>) {
-        let mut ledger: BTreeMap<(StepId, Attempt), LedgerRow> = BTreeMap::new();
-        match self.store.open_effects(&cell.id).await {
-            Ok(rows) => {
-                for row in rows {
-                    ledger.insert((row.step, row.attempt), row);
-                }
-            }
+    /// Settles some runs side by side, each in a task of its own.
+    async fn settle_some(self: Arc<Self>, some: Vec<(Arc<Cell>, Vec<StepId>)>) {
+        let runs = some.iter().map(|(cell, _)| cell.id.clone()).collect();
+        let mut effects = match self.store.open_effects(runs).await {
+            Ok(effects) => effects,
             Err(error) => {
-                // Without the ledger the marker in the environment still finds leftovers.
-                tracing::error!(run.id = %cell.id, error = &error as &dyn std::error::Error, "ledger_unreadable");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "ledger_unreadable"
+                );
+                Vec::new()
             }
         }
+        .into_iter();
+        for (cell, active) in some {
+            // Without the ledger the marker in the environment still finds leftovers.
+            let rows = effects.next().unwrap_or_else(|| Ok(Vec::new()));
+            let rows = rows.unwrap_or_else(|error| {
+                tracing::error!(run.id = %cell.id, error = &error as &dyn std::error::Error, "ledger_unreadable");
+                Vec::new()
+            });
+            let shared = Arc::clone(&self);
+            self.tasks
+                .spawn(async move { shared.settle_run(cell, active, rows).await });
+        }
+    }
+
+    async fn settle_run(
+        self: Arc<Self>,
+        cell: Arc<Cell>,
+        active: Vec<StepId>,
+        rows: Vec<LedgerRow>,
+    ) {
+        let ledger: BTreeMap<(StepId, Attempt), LedgerRow> = rows
+            .into_iter()
+            .map(|row| ((row.step, row.attempt), row))
+            .collect();
         let run = cell.current();
         for id in active {
             let Some(step) = run.step(id) else { continue };

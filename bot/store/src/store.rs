@@ -135,10 +135,15 @@ impl Store for Sqlite {
             .await
     }
 
-    async fn open_effects(&self, run: &RunId) -> Result<Vec<LedgerRow>, StoreError> {
-        let run = run.clone();
+    async fn open_effects(
+        &self,
+        runs: Vec<RunId>,
+    ) -> Result<Vec<Result<Vec<LedgerRow>, StoreError>>, StoreError> {
         self.readers
-            .read(move |connection| read::open_effects(connection, &run))
+            .read(move |connection| {
+                let effects = runs.iter().map(|run| read::open_effects(connection, run));
+                Ok(effects.collect())
+            })
             .await
     }
 

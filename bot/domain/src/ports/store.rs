@@ -456,11 +456,15 @@ pub trait Store: Send + Sync {
     /// `Unavailable`, `Corrupt`.
     async fn runs(&self, filter: &RunFilter, page: &Page) -> Result<Paged<RunRow>, StoreError>;
 
-    /// Ledger rows of a run that have not been closed.
+    /// Ledger rows of some runs that have not been closed, in the order of the runs. One that
+    /// cannot be read back is `Corrupt` and spoils no other run's.
     ///
     /// # Errors
-    /// `Unavailable`, `Corrupt`.
-    async fn open_effects(&self, run: &RunId) -> Result<Vec<LedgerRow>, StoreError>;
+    /// `Unavailable`.
+    async fn open_effects(
+        &self,
+        runs: Vec<RunId>,
+    ) -> Result<Vec<Result<Vec<LedgerRow>, StoreError>>, StoreError>;
 
     /// All locks ever taken, with their epochs and holders.
     ///

@@ -165,7 +165,8 @@ async fn the_ledger_lists_effects_that_have_not_ended() {
         .await
         .unwrap();
 
-    let open = world.open_effects(&id).await.unwrap();
+    let mut open = world.open_effects(vec![id.clone()]).await.unwrap();
+    let open = open.remove(0).unwrap();
 
     let expected = LedgerRow {
         child: Some(child),
