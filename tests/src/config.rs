@@ -12,6 +12,7 @@ shutdown_grace = "300ms"
 [rate_limit]
 per_minute = 1000000
 burst = 1000000
+channel_per_minute = 1000000
 address_per_minute = 1000000
 
 [engine]

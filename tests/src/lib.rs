@@ -20,6 +20,7 @@
 
 mod api;
 mod bot;
+mod chat;
 mod clock;
 mod config;
 mod crowd;
@@ -47,6 +48,7 @@ mod world;
 
 pub use api::{Answer, Api};
 pub use bot::{Bot, slash_command};
+pub use chat::{FakeChat, Seen};
 pub use clock::{CountingIds, TestClock};
 pub use config::Configuration;
 pub use crowd::{MARK, crowd};

@@ -4,8 +4,11 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use async_trait::async_trait;
+use rave_domain::form::{self, FieldError};
 use rave_domain::ports::surface::{
-    ChatSurface, HttpAnswer, RawRequest, ReplyTo, SurfaceRejection, VerifiedEvent,
+    Act, ActKind, ChatSurface, FormFault, HttpAnswer, Incoming, Place, RawRequest, ReplyTo,
+    SurfaceRejection, VerifiedEvent,
 };
 use rave_domain::reply::{Audience, Reply, Tone};
 use rave_domain::time::after;
@@ -91,20 +94,18 @@ impl SlashCommand {
             address: response_url::address(&url),
             expires: after(now, RESPONSE_URL_LIVES),
             uses: RESPONSE_URL_USES,
+            live: None,
         })
     }
 }
 
+#[async_trait]
 impl ChatSurface for SlashCommand {
     fn surface(&self) -> Surface {
         Surface::Mattermost
     }
 
-    fn verify(
-        &self,
-        request: &RawRequest,
-        now: Timestamp,
-    ) -> Result<VerifiedEvent, SurfaceRejection> {
+    fn verify(&self, request: &RawRequest, now: Timestamp) -> Result<Incoming, SurfaceRejection> {
         let is_form = is_form(request);
         let form = Form::parse(if is_form { &request.body } else { &[] });
         self.is_authentic(request, &form)?;
@@ -113,18 +114,45 @@ impl ChatSurface for SlashCommand {
                 "expected a form (application/x-www-form-urlencoded)",
             ));
         }
-        Ok(VerifiedEvent {
+        Ok(Incoming::Event(Box::new(VerifiedEvent {
             event_id: form.id("trigger_id")?.to_owned(),
             // Names can be changed to look like another's; ids cannot.
             account: Account::new(Surface::Mattermost, form.id("user_id")?),
             strength: Strength::Token,
-            text: form.only("text")?.unwrap_or_default().to_owned(),
+            place: Place {
+                channel: form.only("channel_id")?.unwrap_or_default().to_owned(),
+                ..Place::default()
+            },
+            act: Act::Command {
+                text: form.only("text")?.unwrap_or_default().to_owned(),
+            },
             reply_to: self.reply_to(&form, now),
-        })
+            form_ticket: None,
+        })))
     }
 
-    fn answer(&self, reply: &Reply) -> HttpAnswer {
+    fn answer(&self, _to: ActKind, reply: &Reply) -> HttpAnswer {
         json(200, &CommandResponse::of(reply))
+    }
+
+    fn field_errors(&self, errors: &[FieldError]) -> HttpAnswer {
+        let all: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
+        self.answer(ActKind::Submit, &Reply::text(all.join(" ")))
+    }
+
+    fn choices(&self, _choices: &[form::Choice]) -> HttpAnswer {
+        json(200, &serde_json::json!({}))
+    }
+
+    async fn open_form(
+        &self,
+        _event: &VerifiedEvent,
+        _form: &form::Form,
+        _now: Timestamp,
+    ) -> Result<HttpAnswer, FormFault> {
+        Err(FormFault {
+            why: "Mattermost opens forms for a bot only".to_owned(),
+        })
     }
 
     fn refuse(&self, rejection: &SurfaceRejection) -> HttpAnswer {
@@ -134,6 +162,7 @@ impl ChatSurface for SlashCommand {
                 &serde_json::json!({ "detail": "Unauthorized", "code": "unauthorized" }),
             ),
             SurfaceRejection::Malformed { why } => self.answer(
+                ActKind::Command,
                 &Reply::text(format!("Mattermost sent something unexpected: {why}."))
                     .tone(Tone::Bad),
             ),

@@ -122,6 +122,23 @@ pub(crate) enum Read {
     Secret(String),
 }
 
+impl Param {
+    /// The raw texts of what a form's field held: nothing when it was left empty, one for each
+    /// line where there can be several.
+    #[must_use]
+    pub fn from_field(&self, values: &[String]) -> Vec<String> {
+        let lines = matches!(self.kind, ParamKind::List { .. } | ParamKind::Map);
+        values
+            .iter()
+            .flat_map(|value| match lines {
+                true => value.lines().map(str::to_owned).collect(),
+                false => vec![value.clone()],
+            })
+            .filter(|text| !text.trim().is_empty())
+            .collect()
+    }
+}
+
 impl ParamKind {
     /// The word in `type:`.
     #[must_use]

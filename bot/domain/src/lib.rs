@@ -6,7 +6,9 @@
 //! arguments and events, so the same input always gives the same output, live and in recovery.
 
 pub mod audit;
+pub mod callback;
 pub mod error;
+pub mod form;
 pub mod ids;
 pub mod people;
 pub mod plan;

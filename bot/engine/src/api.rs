@@ -9,7 +9,7 @@ use rave_domain::ids::{Digest, LockKey, RunId};
 use rave_domain::people::{Account, Person, Strength, Surface};
 use rave_domain::plan::Plan;
 use rave_domain::ports::store::InboxKey;
-use rave_domain::ports::surface::ReplyTo;
+use rave_domain::ports::surface::{Place, ReplyTo};
 use rave_domain::reply::Reply;
 use rave_domain::request::Change;
 use rave_domain::run::Run;
@@ -29,6 +29,8 @@ pub struct Caller {
     /// The seed's endpoint name (`run`, `orchestrate`, `schedules`, `schedules_reload`,
     /// `schedules_run_now`) when it came through one: key files restrict by it.
     pub endpoint: Option<&'static str>,
+    /// Where in a chat, when it came from one: channels can be bound to intents.
+    pub place: Option<Place>,
 }
 
 /// A request that changes something, on its way to the inbox.

@@ -10,7 +10,7 @@ use rave_domain::people::{Account, Person};
 use rave_domain::ports::courier::Alert;
 use rave_domain::ports::driver::Driver;
 use rave_domain::ports::store::{AuditFilter, Page, Paged, RunFilter, RunRow, StoreError, Write};
-use rave_domain::ports::surface::{ChatReply, VerifiedEvent};
+use rave_domain::ports::surface::{Answer, VerifiedEvent};
 use rave_domain::request::RunRequest;
 use rave_domain::run::{Event, Timer};
 use rave_domain::{ErrorCode, IntentName, Timestamp, UserError};
@@ -122,7 +122,7 @@ impl Engine {
     }
 
     /// A chat event (verified, person known, rate limit passed) to its immediate answer.
-    pub async fn chat(&self, caller: Caller, event: VerifiedEvent) -> Arc<ChatReply> {
+    pub async fn chat(&self, caller: Caller, event: &VerifiedEvent) -> Answer {
         self.shared.chat(caller, event).await
     }
 

@@ -13,10 +13,10 @@ use rave_domain::audit::{AuditEntry, AuditResult, Category, Severity};
 use rave_domain::ids::{Digest, RequestId, RunId};
 use rave_domain::ports::courier::Alert;
 use rave_domain::ports::store::{InboxKey, InboxRow, Received, Write};
-use rave_domain::ports::surface::{ChatReply, ReplyTo, VerifiedEvent};
+use rave_domain::ports::surface::ReplyTo;
 use rave_domain::redact::Redactor;
 use rave_domain::reply::{Block, Reply};
-use rave_domain::request::{Ask, Change, RunRequest};
+use rave_domain::request::{Change, RunRequest};
 use rave_domain::{ErrorCode, UserError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -421,57 +421,9 @@ impl Shared {
         }
     }
 
-    /// A chat event to its immediate answer.
-    pub(crate) async fn chat(
-        self: &Arc<Self>,
-        caller: Caller,
-        event: VerifiedEvent,
-    ) -> Arc<ChatReply> {
-        let rules = self.rules();
-        let ask = match rave_catalog::grammar::parse(&rules.catalog, &event.text) {
-            Ok(ask) => ask,
-            Err(error) => return Arc::new(Reply::error(&error).into()),
-        };
-        match ask {
-            Ask::Query(query) => self.query(&rules, &caller, &query).await,
-            Ask::Change(change) => {
-                let surface = caller.account.surface;
-                let person = caller.person.id.clone();
-                let decision = if let Change::Decide { decision, .. } = &change {
-                    Some(*decision)
-                } else {
-                    None
-                };
-                let submission = Submission {
-                    body: Digest::of(event.text.as_bytes()),
-                    key: InboxKey {
-                        surface,
-                        scope: String::new(),
-                        id: event.event_id,
-                    },
-                    caller,
-                    change,
-                    reply_to: event.reply_to,
-                };
-                let reply = match self.answer_in_time(submission).await {
-                    Ok(Ok(Changed::Run(snapshot))) => match decision {
-                        Some(decision) => replies::decided(&snapshot, &person, decision),
-                        None => replies::run(&snapshot, self.clock.now()),
-                    },
-                    Ok(Ok(Changed::Done { reply, .. })) => reply,
-                    Ok(Err(error)) => Reply::error(&error),
-                    Err(request) => Reply::text(format!(
-                        "Your request is recorded as {request}; the result follows here."
-                    )),
-                };
-                Arc::new(reply.into())
-            }
-        }
-    }
-
     /// The answer to a submission if it comes in time. Time counts from when the request is on
     /// disk; later than that, the caller gets its id and the answer is posted.
-    async fn answer_in_time(
+    pub(crate) async fn answer_in_time(
         self: &Arc<Self>,
         submission: Submission,
     ) -> Result<Result<Changed, UserError>, RequestId> {

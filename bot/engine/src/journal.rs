@@ -471,6 +471,8 @@ impl Shared {
         if let Some(row) = self.message(before, &turn.run).await {
             turn.writes.push(Write::Outbox(row));
         }
+        let live = self.live_rows(before, &turn.run);
+        turn.writes.extend(live.into_iter().map(Write::Outbox));
     }
 
     /// Makes the next state the present one and sets off what it asks for.
@@ -498,6 +500,10 @@ impl Shared {
         if before.is_none() && !ended && (held || self.locks.is_queued(&run.id)) {
             // What it waits for may have come before anybody could find it.
             self.nudge(&run.id);
+        }
+        if before.is_some_and(|before| before.status == run.status) {
+            // Another state is a row of the outbox.
+            self.live_changed(&run);
         }
         if turn.delivers {
             self.outbox_wake.notify_one();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rave_domain::audit::{AuditEntry, AuditResult, Category, Severity};
 use rave_domain::ids::{RequestId, RunId};
-use rave_domain::ports::courier::{DeliveryError, Parcel};
+use rave_domain::ports::courier::{Courier, DeliveryError, Parcel};
 use rave_domain::ports::store::{Delivery, LONGEST_WAIT, OutboxRow, Write};
 use rave_domain::ports::surface::ReplyTo;
 use rave_domain::reply::Reply;
@@ -14,6 +14,7 @@ use rave_domain::time::{after, between};
 use serde_json::json;
 
 use crate::api::RunSnapshot;
+use crate::live::{ShowError, Urgency};
 use crate::records::{Milestone, milestone};
 use crate::replies;
 use crate::shared::Shared;
@@ -29,6 +30,9 @@ impl Shared {
     /// kept for the end, the one before it for a call for attention.
     pub(crate) async fn message(&self, before: Option<&Run>, run: &Run) -> Option<OutboxRow> {
         let reply_to = run.origin.reply_to.as_ref()?;
+        if reply_to.live.is_some() {
+            return None;
+        }
         let milestone = milestone(before?, run)?;
         if !self.couriers.contains_key(reply_to.courier.as_str()) {
             return None;
@@ -122,7 +126,34 @@ impl Shared {
         Ok(count)
     }
 
-    async fn deliver(&self, row: OutboxRow) -> Result<(), rave_domain::ports::store::StoreError> {
+    async fn hand_over(
+        self: &Arc<Self>,
+        courier: &Arc<dyn Courier>,
+        row: &OutboxRow,
+    ) -> Result<(), DeliveryError> {
+        let run = || {
+            row.run.as_ref().ok_or_else(|| DeliveryError::Never {
+                why: "the row names no run".to_owned(),
+            })
+        };
+        let shown = match &row.parcel {
+            Parcel::Message { .. } | Parcel::Alert(_) => {
+                let dedupe = format!("rave-outbox-{}", row.id);
+                return courier.deliver(&row.parcel, &dedupe).await.map(|_| ());
+            }
+            Parcel::Live { .. } => self.show(run()?, Urgency::Now).await,
+            Parcel::File { address, step } => self.attach(run()?, address, courier, *step).await,
+        };
+        shown.map_err(|error| match error {
+            ShowError::Delivery(error) => error,
+            ShowError::Store(error) => DeliveryError::Later {
+                why: error.to_string(),
+                after: None,
+            },
+        })
+    }
+
+    async fn deliver(self: &Arc<Self>, row: OutboxRow) -> Result<(), rave_domain::ports::store::StoreError> {
         let now = self.clock.now();
         let expired = row.expires_at.is_some_and(|expires| now >= expires);
         let outcome = match self.couriers.get(row.courier.as_str()) {
@@ -132,11 +163,7 @@ impl Shared {
             None => Err(DeliveryError::Never {
                 why: format!("there is no courier {} in this Rave", row.courier),
             }),
-            Some(courier) => {
-                courier
-                    .deliver(&row.parcel, &format!("rave-outbox-{}", row.id))
-                    .await
-            }
+            Some(courier) => self.hand_over(courier, &row).await,
         };
         (self.fail_point)("outbox.delivered");
         let at = self.clock.now();
@@ -146,7 +173,7 @@ impl Shared {
             at,
         };
         let writes = match outcome {
-            Ok(_) => {
+            Ok(()) => {
                 self.metrics.delivery(&row.courier, "delivered");
                 vec![done(Delivery::Delivered)]
             }

@@ -309,6 +309,7 @@ impl Shared {
             strength: row.strength,
             address: None,
             endpoint,
+            place: None,
         };
         let id: Option<RunId> = row.run.clone();
         let (request, reply_to) = (row.request.clone(), row.reply_to.clone());

@@ -155,6 +155,24 @@ pub(crate) fn run(snapshot: &RunSnapshot, now: Timestamp) -> Reply {
     }
 }
 
+/// What the asker is told at once when a message of its own tells the rest.
+pub(crate) fn noted(snapshot: &RunSnapshot) -> Reply {
+    let run = &snapshot.run;
+    let text = match run.status {
+        RunStatus::AwaitingApproval | RunStatus::Planned => {
+            format!("{} waits for approval; its message is below.", run.id)
+        }
+        RunStatus::Queued => format!("{} waits its turn; its message is below.", run.id),
+        RunStatus::Running
+        | RunStatus::Compensating
+        | RunStatus::Succeeded
+        | RunStatus::Failed
+        | RunStatus::Cancelled
+        | RunStatus::NeedsAttention => format!("{} has begun; its message is below.", run.id),
+    };
+    Reply::text(text)
+}
+
 /// The short answer to a decision; the run's own message tells the rest.
 pub(crate) fn decided(snapshot: &RunSnapshot, by: &PersonId, decision: Decision) -> Reply {
     let run = &snapshot.run;
@@ -360,10 +378,15 @@ fn failure_tail(run: &Run) -> Option<String> {
             StepStatus::Failed(_) | StepStatus::Unknown { .. }
         )
     })?;
-    let lines: Vec<&str> = step.tail.lines().collect();
-    let from = lines.len().saturating_sub(TAIL_LINES);
-    let tail = lines.get(from..).unwrap_or_default().join("\n");
+    let tail = last_lines(&step.tail, TAIL_LINES);
     (!tail.trim().is_empty()).then_some(tail)
+}
+
+/// The last so many lines of a text.
+pub(crate) fn last_lines(text: &str, most: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(most);
+    lines.get(from..).unwrap_or_default().join("\n")
 }
 
 fn buttons(run: &Run) -> Vec<Button> {

@@ -47,7 +47,7 @@ struct Attempting {
 struct Sink {
     redactor: Redactor,
     shared: Arc<Shared>,
-    run: RunId,
+    run: Arc<Run>,
     step: StepId,
     attempt: Attempt,
     output: Arc<Output>,
@@ -57,15 +57,17 @@ struct Sink {
 impl EffectSink for Sink {
     fn output(&self, stream: OutputStream, bytes: &[u8]) {
         self.output.push(stream, bytes);
+        self.shared.live_changed(&self.run);
     }
 
     fn progress(&self, percent: u8, phrase: &str) {
         self.output.progress(percent, &self.redactor.text(phrase));
+        self.shared.live_changed(&self.run);
     }
 
     async fn child_started(&self, child: ChildGroup) {
         let write = Write::EffectChild {
-            run: self.run.clone(),
+            run: self.run.id.clone(),
             step: self.step,
             attempt: self.attempt,
             child,
@@ -73,7 +75,7 @@ impl EffectSink for Sink {
         // The child carries the effect key in its environment too, so it is found even when this
         // row cannot be written.
         if let Err(error) = self.shared.store.commit(vec![write]).await {
-            tracing::warn!(run.id = %self.run, error = &error as &dyn std::error::Error, "child_not_recorded");
+            tracing::warn!(run.id = %self.run.id, error = &error as &dyn std::error::Error, "child_not_recorded");
         }
         (self.shared.fail_point)("effect.child_started");
     }
@@ -248,7 +250,7 @@ impl Attempting {
             sink: Arc::new(Sink {
                 redactor: self.redactor.clone(),
                 shared: Arc::clone(&self.shared),
-                run: self.run.id.clone(),
+                run: Arc::clone(&self.run),
                 step: self.step,
                 attempt: self.attempt,
                 output: Arc::clone(&self.output),

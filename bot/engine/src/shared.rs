@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::breaker::{BreakerSettings, Breakers};
 use crate::cells::Cells;
 use crate::follow::Followers;
+use crate::live::LiveMessages;
 use crate::locks::Locks;
 use crate::metrics::Metrics;
 use crate::overviews::Overviews;
@@ -151,6 +152,7 @@ pub(crate) struct Shared {
     pub(crate) freezing: tokio::sync::Mutex<()>,
     pub(crate) cells: Cells,
     pub(crate) followers: Followers,
+    pub(crate) live: LiveMessages,
     pub(crate) outbox_wake: Notify,
     /// Rings when a recorded request has its answer, for repeats that wait for it.
     pub(crate) answered: Notify,
@@ -198,6 +200,7 @@ impl Shared {
             freezing: tokio::sync::Mutex::new(()),
             cells: Cells::default(),
             followers: Followers::default(),
+            live: LiveMessages::default(),
             outbox_wake: Notify::new(),
             answered: Notify::new(),
             tasks: TaskTracker::new(),

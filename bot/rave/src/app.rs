@@ -417,12 +417,16 @@ fn server(
         authenticator: Arc::new(PolicyAuthenticator {
             engine: engine.clone(),
         }),
-        mattermost: mattermost.command(),
+        chats: rave_server::ChatEndpoints {
+            mattermost_command: mattermost.command(),
+            ..rave_server::ChatEndpoints::default()
+        },
         actions: Arc::new(actions),
         config: server_config(config)?,
         rate_limit: rave_server::RateLimitConfig {
             per_minute: config.rate_limit.per_minute,
             burst: config.rate_limit.burst,
+            channel_per_minute: config.rate_limit.channel_per_minute,
             address_per_minute: config.rate_limit.address_per_minute,
         },
         about: About {

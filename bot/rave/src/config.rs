@@ -163,6 +163,9 @@ pub struct RateLimitConfig {
     /// How many of these at once.
     #[serde(deserialize_with = "number")]
     pub burst: u32,
+    /// Per chat channel, everybody in it together.
+    #[serde(deserialize_with = "number")]
+    pub channel_per_minute: u32,
     /// Per client address on the seed's endpoints that change something.
     #[serde(deserialize_with = "number")]
     pub address_per_minute: u32,
@@ -173,6 +176,7 @@ impl Default for RateLimitConfig {
         Self {
             per_minute: 30,
             burst: 5,
+            channel_per_minute: 120,
             address_per_minute: 10,
         }
     }

@@ -110,6 +110,7 @@ impl Server {
                 strength: Strength::Token,
                 address,
                 endpoint,
+                place: None,
             }),
             Err(turned) => Err(self.turned_away(turned, request, address)),
         }

@@ -38,6 +38,8 @@ pub struct RateLimitConfig {
     pub per_minute: u32,
     /// How many of these at once.
     pub burst: u32,
+    /// Per chat channel, everybody in it together.
+    pub channel_per_minute: u32,
     /// Per client address and endpoint on the seed's mutating endpoints.
     pub address_per_minute: u32,
 }
@@ -47,6 +49,7 @@ impl Default for RateLimitConfig {
         Self {
             per_minute: 30,
             burst: 5,
+            channel_per_minute: 120,
             address_per_minute: 10,
         }
     }

@@ -30,5 +30,6 @@ pub use admission::{AuthFailure, Authenticator, Identity};
 pub use config::{RateLimitConfig, ServerConfig};
 pub use document::openapi;
 pub use router::router;
+pub use routes::chat::{ChatEndpoints, ListenerHandler};
 pub use serve::{Served, serve};
 pub use state::{About, Parts, Server};

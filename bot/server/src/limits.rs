@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use rave_domain::PersonId;
+use rave_domain::{PersonId, Surface};
 
 use crate::config::RateLimitConfig;
 
@@ -18,6 +18,7 @@ pub(crate) const SWEEP: Duration = Duration::from_secs(60);
 pub(crate) struct Limits {
     addresses: Option<DefaultKeyedRateLimiter<(&'static str, Option<IpAddr>)>>,
     people: Option<DefaultKeyedRateLimiter<PersonId>>,
+    channels: Option<DefaultKeyedRateLimiter<(Surface, String)>>,
     clock: DefaultClock,
     config: RateLimitConfig,
 }
@@ -38,6 +39,7 @@ impl Limits {
         Self {
             addresses: quota(config.address_per_minute, 0).map(RateLimiter::keyed),
             people: quota(config.per_minute, config.burst).map(RateLimiter::keyed),
+            channels: quota(config.channel_per_minute, 0).map(RateLimiter::keyed),
             clock: DefaultClock::default(),
             config: config.clone(),
         }
@@ -69,6 +71,18 @@ impl Limits {
         })
     }
 
+    /// Counts a request in a chat channel; a vendor that does not say where is not limited by it.
+    pub(crate) fn channel(&self, surface: Surface, channel: &str) -> Result<(), TooMany> {
+        let Some(limiter) = self.channels.as_ref().filter(|_| !channel.is_empty()) else {
+            return Ok(());
+        };
+        limiter
+            .check_key(&(surface, channel.to_owned()))
+            .map_err(|until| TooMany {
+                wait: until.wait_time_from(self.clock.now()),
+            })
+    }
+
     /// `10/minute`, as `/status` of the seed has it.
     pub(crate) fn address_phrase(&self) -> String {
         format!("{}/minute", self.config.address_per_minute)
@@ -89,9 +103,20 @@ impl Limits {
         )
     }
 
+    pub(crate) fn channel_refusal(&self) -> String {
+        format!(
+            "Rate limit of this channel exceeded: {} per minute",
+            self.config.channel_per_minute
+        )
+    }
+
     /// Drops counters that are full again anyway.
     pub(crate) fn sweep(&self) {
         if let Some(limiter) = &self.addresses {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
+        if let Some(limiter) = &self.channels {
             limiter.retain_recent();
             limiter.shrink_to_fit();
         }
@@ -110,6 +135,7 @@ mod tests {
         Limits::new(&RateLimitConfig {
             per_minute,
             burst,
+            channel_per_minute: 6,
             address_per_minute,
         })
     }
@@ -132,6 +158,17 @@ mod tests {
             limits.address_refusal(),
             "Rate limit exceeded: 10 per 1 minute"
         );
+    }
+
+    #[test]
+    fn a_channel_has_one_count_for_everybody_in_it() {
+        let limits = limits(0, 0, 0);
+        let asked = |surface, channel| limits.channel(surface, channel).is_ok();
+        let taken = (0..20).filter(|_| asked(Surface::Slack, "C1")).count();
+        assert_eq!(taken, 6);
+        assert!(asked(Surface::Slack, "C2"));
+        assert!(asked(Surface::Discord, "C1"));
+        assert!((0..20).all(|_| asked(Surface::Slack, "")));
     }
 
     #[test]

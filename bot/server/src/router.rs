@@ -8,8 +8,8 @@ use utoipa_axum::routes;
 use crate::document;
 use crate::frame::{framed, within};
 use crate::routes::{
-    audit, catalog, decisions, docs, events, health, intents, locks, mattermost, orchestrate, run,
-    runs, schedules, status,
+    audit, catalog, decisions, discord, docs, events, health, intents, locks, mattermost, orchestrate, run,
+    runs, schedules, slack, status,
 };
 use crate::state::Server;
 
@@ -63,6 +63,12 @@ fn quick() -> OpenApiRouter<Server> {
         .routes(routes!(locks::locks))
         // With a proof of the vendor's.
         .routes(routes!(mattermost::command))
+        .routes(routes!(mattermost::action))
+        .routes(routes!(mattermost::dialog))
+        .routes(routes!(slack::command))
+        .routes(routes!(slack::interaction))
+        .routes(routes!(slack::event))
+        .routes(routes!(discord::interaction))
         // For everybody: they say nothing about this installation.
         .routes(routes!(docs::openapi))
         .routes(routes!(docs::page))

@@ -2,7 +2,9 @@
 
 pub(crate) mod audit;
 pub(crate) mod catalog;
+pub(crate) mod chat;
 pub(crate) mod decisions;
+pub(crate) mod discord;
 pub(crate) mod docs;
 pub(crate) mod events;
 pub(crate) mod health;
@@ -14,6 +16,7 @@ pub(crate) mod query;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod schedules;
+pub(crate) mod slack;
 pub(crate) mod status;
 pub(crate) mod submit;
 pub(crate) mod view;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use rave_domain::Timestamp;
 use rave_domain::ports::driver::Actions;
-use rave_domain::ports::surface::ChatSurface;
 use rave_domain::time::between;
 use rave_domain::{RequestId, UserError};
 use rave_engine::Engine;
@@ -17,6 +16,7 @@ use crate::body::BodyLimits;
 use crate::config::{RateLimitConfig, ServerConfig};
 use crate::frame::Frame;
 use crate::limits::Limits;
+use crate::routes::chat::ChatEndpoints;
 
 /// What the binary puts together.
 pub struct Parts {
@@ -24,8 +24,8 @@ pub struct Parts {
     pub engine: Engine,
     /// Who an API key or token belongs to.
     pub authenticator: Arc<dyn Authenticator>,
-    /// Mattermost's slash command; without it the endpoint does not exist.
-    pub mattermost: Option<Arc<dyn ChatSurface>>,
+    /// What chat vendors call.
+    pub chats: ChatEndpoints,
     /// What drivers offer, for `/validate`.
     pub actions: Arc<Actions>,
     /// `[server]`.
@@ -80,8 +80,8 @@ impl Server {
         self.0.parts.authenticator.as_ref()
     }
 
-    pub(crate) fn mattermost(&self) -> Option<&Arc<dyn ChatSurface>> {
-        self.0.parts.mattermost.as_ref()
+    pub(crate) fn chats(&self) -> &ChatEndpoints {
+        &self.0.parts.chats
     }
 
     pub(crate) fn actions(&self) -> &Actions {

@@ -125,6 +125,18 @@ fn encode(write: Write, steps: &mut Vec<Step>) -> Result<(), StoreError> {
         }
         Write::Answered { key, answer } => answered(key, &answer)?,
         Write::Outbox(row) => parcel(row)?,
+        Write::Shown {
+            run,
+            courier,
+            message,
+        } => Step::statement(
+            "INSERT OR REPLACE INTO shown (run, courier, message) VALUES (?1, ?2, ?3)",
+            vec![
+                text(run),
+                text(courier),
+                text(plain_json("shown", &message)?),
+            ],
+        ),
         Write::OutboxLater {
             id,
             due_at,

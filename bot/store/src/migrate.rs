@@ -11,7 +11,10 @@ use crate::error::{OpenError, plain};
 use crate::preflight::with_suffix;
 
 /// What leads from each format to the next; the first leads from an empty file to format 1.
-pub(crate) const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_journal.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_journal.sql"),
+    include_str!("../migrations/0002_chat.sql"),
+];
 
 /// The format after a list of migrations.
 pub(crate) fn format(migrations: &[&str]) -> u32 {

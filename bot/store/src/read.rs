@@ -340,6 +340,19 @@ pub(crate) fn outbox_next(connection: &Connection) -> Result<Option<Timestamp>, 
     .map(Option::flatten)
 }
 
+pub(crate) fn shown(
+    connection: &Connection,
+    run: &RunId,
+) -> Result<Option<serde_json::Value>, StoreError> {
+    first(
+        connection,
+        "shown",
+        "SELECT message FROM shown WHERE run = ?1",
+        [run.as_str()],
+        |fields| fields.plain_json("message"),
+    )
+}
+
 pub(crate) fn outbox_counts(connection: &Connection) -> Result<OutboxCounts, StoreError> {
     first(
         connection,

@@ -165,6 +165,13 @@ impl Store for Sqlite {
         self.readers.read(read::outbox_next).await
     }
 
+    async fn shown(&self, run: &RunId) -> Result<Option<serde_json::Value>, StoreError> {
+        let run = run.clone();
+        self.readers
+            .read(move |connection| read::shown(connection, &run))
+            .await
+    }
+
     async fn outbox_counts(&self) -> Result<OutboxCounts, StoreError> {
         self.readers.read(read::outbox_counts).await
     }

@@ -103,6 +103,7 @@ fn plan(site: &Site, size: u32) -> Duration {
         strength: Strength::Token,
         address: None,
         endpoint: None,
+        place: None,
     };
     let last = format!("n{}", size - 1).parse().unwrap();
     let request = RunRequest::of(last);

@@ -71,6 +71,7 @@ async fn runs(engine: Engine, round: u32, each: u32) -> f64 {
         strength: Strength::Signed,
         address: None,
         endpoint: None,
+        place: None,
     };
     let started = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();

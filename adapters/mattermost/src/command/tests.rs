@@ -26,7 +26,21 @@ fn request(content_type: Option<&'static str>, body: &str) -> RawRequest {
 }
 
 fn verify(body: &str) -> Result<VerifiedEvent, SurfaceRejection> {
-    surface().verify(&request(Some(FORM), body), Timestamp::UNIX_EPOCH)
+    event(surface().verify(&request(Some(FORM), body), Timestamp::UNIX_EPOCH))
+}
+
+fn event(incoming: Result<Incoming, SurfaceRejection>) -> Result<VerifiedEvent, SurfaceRejection> {
+    incoming.map(|incoming| match incoming {
+        Incoming::Event(event) => *event,
+        Incoming::Answered(answer) => panic!("answered {answer:?}"),
+    })
+}
+
+fn text(event: &VerifiedEvent) -> &str {
+    match &event.act {
+        Act::Command { text } => text,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// As Mattermost 11 sends it, mentions included.
@@ -45,7 +59,8 @@ fn a_command_says_who_what_and_where_to() {
     assert_eq!(event.event_id, "trig1");
     assert_eq!(event.account, Account::new(Surface::Mattermost, "u-ann"));
     assert_eq!(event.strength, Strength::Token);
-    assert_eq!(event.text, "rollout media\ntag=1 ");
+    assert_eq!(text(&event), "rollout media\ntag=1 ");
+    assert_eq!(event.place.channel, "c1");
     let reply_to = event.reply_to.unwrap();
     assert_eq!(reply_to.courier, "mattermost.response_url");
     assert_eq!(

@@ -282,6 +282,15 @@ pub enum Write {
         /// Why, without secrets.
         why: String,
     },
+    /// A run's live message is where its courier says.
+    Shown {
+        /// The run.
+        run: RunId,
+        /// The courier.
+        courier: String,
+        /// What the courier needs to find it.
+        message: serde_json::Value,
+    },
     /// A row left the outbox.
     OutboxDone {
         /// Which.
@@ -489,6 +498,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `Unavailable`, `Corrupt`.
     async fn outbox_next(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Where a run's live message is, as its courier said the last time.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    async fn shown(&self, run: &RunId) -> Result<Option<serde_json::Value>, StoreError>;
 
     /// How full the outbox is.
     ///

@@ -1,26 +1,11 @@
-//! `POST /chat/mattermost/command`.
-//!
-//! Size, proof, person, rate, engine: for a command that only reads, nothing on this way touches
-//! a disk or waits for a run's lock.
-
-use std::net::IpAddr;
-use std::sync::Arc;
+//! Mattermost's endpoints.
 
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use rave_domain::ports::surface::{
-    ChatReply, ChatSurface, HttpAnswer, RawRequest, SurfaceRejection, VerifiedEvent,
-};
-use rave_domain::reply::Reply;
-use rave_domain::{ErrorCode, UserError};
-use rave_engine::api::{Caller, Refusal};
+use axum::response::Response;
 
-use crate::admission::{client_address, details};
-use crate::body;
 use crate::document::ChatRefusals;
 use crate::error::ApiError;
+use crate::routes::chat::chat;
 use crate::state::Server;
 
 /// A slash command from Mattermost
@@ -60,101 +45,53 @@ pub(crate) async fn command(
     State(server): State<Server>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    match server.mattermost() {
-        Some(surface) => chat(&server, surface, request).await,
-        None => Err(ApiError::not_found(request.uri().path())),
-    }
+    chat(&server, server.chats().mattermost_command.as_ref(), request).await
 }
 
-/// One message of a chat vendor to its answer.
-async fn chat(
-    server: &Server,
-    surface: &Arc<dyn ChatSurface>,
+/// A button pressed in Mattermost
+///
+/// Mattermost signs nothing, so what a button carries is sealed when Rave posts it; a press that
+/// does not carry the seal of its run, action and post is refused.
+#[utoipa::path(
+    post,
+    path = "/chat/mattermost/action",
+    operation_id = "mattermost_action",
+    tag = "chat",
+    request_body(content = Object, content_type = "application/json", description = "What Mattermost sends for a message action, with Rave's sealed `context`."),
+    security(()),
+    responses(
+        (status = 200, description = "What Mattermost shows.", body = Object, content_type = "application/json"),
+        (status = 401, description = "The seal is missing, wrong or too old.", body = Object, content_type = "application/json"),
+        ChatRefusals,
+    ),
+)]
+pub(crate) async fn action(
+    State(server): State<Server>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let address = client_address(&request);
-    let (parts, body) = request.into_parts();
-    let path = parts.uri.path();
-    let raw = RawRequest {
-        headers: parts.headers,
-        body: body::read(body, server.body_limits()).await?,
-    };
-    let event = match surface.verify(&raw, server.engine().now()) {
-        Ok(event) => event,
-        Err(rejection) => {
-            if let SurfaceRejection::NotAuthentic { why } = rejection {
-                forged(server, surface.as_ref(), address, path, why);
-            }
-            return Ok(answered(surface.refuse(&rejection)));
-        }
-    };
-    let reply = reply(server, address, path, event).await;
-    Ok(answered(reply.on(surface.as_ref())))
+    chat(&server, server.chats().mattermost_action.as_ref(), request).await
 }
 
-async fn reply(
-    server: &Server,
-    address: Option<IpAddr>,
-    path: &str,
-    event: VerifiedEvent,
-) -> Arc<ChatReply> {
-    let Some(person) = server.engine().person_of(&event.account) else {
-        return Arc::new(stranger(server, address, path, &event).into());
-    };
-    let caller = Caller {
-        person,
-        account: event.account.clone(),
-        strength: event.strength,
-        address,
-        endpoint: None,
-    };
-    if let Err(too_many) = server.limits().person(&caller.person.id) {
-        server.over_the_limit(&caller, path);
-        let seconds = too_many.wait.as_secs() + 1;
-        let refused = UserError::new(ErrorCode::RateLimited, server.limits().person_refusal())
-            .hint(format!("try again in {seconds} s"));
-        return Arc::new(Reply::error(&refused).into());
-    }
-    server.engine().chat(caller, event).await
-}
-
-fn forged(
-    server: &Server,
-    surface: &dyn ChatSurface,
-    address: Option<IpAddr>,
-    path: &str,
-    why: &'static str,
-) {
-    server.engine().count_auth_failure("bad_signature");
-    let refusal = server.refusal("signature.refused", surface.surface(), address, path);
-    server.engine().refused(Refusal {
-        alert: "Authentication failure",
-        details: details([("why", why)]),
-        ..refusal
-    });
-}
-
-fn stranger(server: &Server, address: Option<IpAddr>, path: &str, event: &VerifiedEvent) -> Reply {
-    let refusal = server.refusal("account.unknown", event.account.surface, address, path);
-    server.engine().refused(Refusal {
-        account: Some(event.account.clone()),
-        ..refusal
-    });
-    let account = &event.account;
-    Reply::error(
-        &UserError::new(
-            ErrorCode::UnknownAccount,
-            format!("Rave does not know the account {account}"),
-        )
-        .hint(format!(
-            "an administrator adds it to a person: `accounts = {{ {} = \"{}\" }}`",
-            account.surface, account.id
-        )),
-    )
-}
-
-fn answered(answer: HttpAnswer) -> Response {
-    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let kind = HeaderValue::from_static(answer.content_type);
-    (status, [(CONTENT_TYPE, kind)], answer.body).into_response()
+/// A dialog sent off in Mattermost
+///
+/// Anybody who is logged in can make Mattermost send a dialog that was never opened, so its
+/// `state` is sealed and every field is checked again.
+#[utoipa::path(
+    post,
+    path = "/chat/mattermost/dialog",
+    operation_id = "mattermost_dialog",
+    tag = "chat",
+    request_body(content = Object, content_type = "application/json", description = "What Mattermost sends for a dialog, with Rave's sealed `state`."),
+    security(()),
+    responses(
+        (status = 200, description = "Nothing, or what is wrong at which field.", body = Object, content_type = "application/json"),
+        (status = 401, description = "The seal is missing, wrong or too old.", body = Object, content_type = "application/json"),
+        ChatRefusals,
+    ),
+)]
+pub(crate) async fn dialog(
+    State(server): State<Server>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    chat(&server, server.chats().mattermost_dialog.as_ref(), request).await
 }

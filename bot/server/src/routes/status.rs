@@ -43,6 +43,8 @@ struct Features {
     ip_allowlist: bool,
     scheduler: bool,
     mattermost: bool,
+    slack: bool,
+    discord: bool,
 }
 
 /// What it runs on.
@@ -87,7 +89,9 @@ pub(crate) async fn status(
             discord_alerts: about.discord_alerts,
             ip_allowlist: !server.config().ip_allowlist.is_empty(),
             scheduler: about.scheduler,
-            mattermost: server.mattermost().is_some(),
+            mattermost: server.chats().mattermost_command.is_some(),
+            slack: server.chats().slack_command.is_some(),
+            discord: server.chats().discord_interaction.is_some(),
         },
         environment: Environment {
             python_version: None,
