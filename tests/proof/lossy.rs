@@ -22,6 +22,7 @@ shutdown_grace = "300ms"
 address_per_minute = 1000000
 per_minute = 1000000
 burst = 1000000
+channel_per_minute = 1000000
 [people.ann]
 roles = ["ops"]
 [people.bob]

@@ -42,7 +42,7 @@ impl Home {
         std::fs::write(dir.path().join("none.json"), "{\"schedules\": []}").unwrap();
         let config = "[server]\napi_key = \"benchmark-key\"\n[people.ann]\nroles = [\"ops\"]\n\
                       [rate_limit]\naddress_per_minute = 4000000000\nper_minute = 4000000000\n\
-                      burst = 4000000000\n";
+                      burst = 4000000000\nchannel_per_minute = 4000000000\n";
         std::fs::write(dir.path().join("rave.toml"), config).unwrap();
         Self { dir }
     }

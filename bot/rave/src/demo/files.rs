@@ -105,6 +105,7 @@ impl Files {
              [rate_limit]                     # a demo types faster than people\n\
              per_minute = 6000\n\
              burst = 1000\n\
+             channel_per_minute = 6000\n\
              [people.ann]\n\
              roles = [\"ops\"]\n\
              accounts = {{ mattermost = \"u-ann\" }}\n\
