@@ -55,7 +55,9 @@ async fn health_and_status_are_public() {
         "discord_alerts": true,
         "ip_allowlist": false,
         "scheduler": false,
-        "mattermost": true
+        "mattermost": true,
+        "slack": false,
+        "discord": false
       },
       "environment": {
         "python_version": null,

@@ -154,9 +154,12 @@ impl Disk {
             Write::Unfreeze(scope) => {
                 self.freezes.remove(&scope);
             }
-            // No child processes here, a failed delivery is simply tried again, and audit rows are
+            // Nobody asks by chat here, no child processes are started, a failed delivery is simply tried again, and audit rows are
             // the engine's records of these very writes.
-            Write::EffectChild { .. } | Write::OutboxLater { .. } | Write::Audit(_) => {}
+            Write::Shown { .. }
+            | Write::EffectChild { .. }
+            | Write::OutboxLater { .. }
+            | Write::Audit(_) => {}
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use async_trait::async_trait;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use rave_domain::form::{self, FieldError};
 use rave_domain::ports::surface::{
     Act, ActKind, ChatSurface, FormFault, HttpAnswer, Incoming, Place, RawRequest, ReplyTo,

@@ -1,8 +1,6 @@
 //! The grammar as a list of commands with their options, for chats that help while one is typed.
 
-use rave_domain::form::{
-    Choice, CommandSpec, Completes, Needed, OptionKind, OptionSpec, Written,
-};
+use rave_domain::form::{Choice, CommandSpec, Completes, Needed, OptionKind, OptionSpec, Written};
 use rave_domain::request::Verdict;
 
 use crate::catalog::Catalog;
@@ -48,7 +46,12 @@ fn builtin_options(words: &str) -> Vec<OptionSpec> {
     match words {
         "help" => vec![OptionSpec {
             written: Written::Rest,
-            ..option("topic", "A command or an intent", Completes::Yes, Needed::Optional)
+            ..option(
+                "topic",
+                "A command or an intent",
+                Completes::Yes,
+                Needed::Optional,
+            )
         }],
         "run" | "plan" => vec![
             option(INTENT, "The intent", Completes::Yes, Needed::Required),
@@ -67,8 +70,16 @@ fn builtin_options(words: &str) -> Vec<OptionSpec> {
         "resolve" => vec![
             run(),
             OptionSpec {
-                kind: OptionKind::Integer { min: 1, max: 10_000 },
-                ..option("step", "The step, counted from one", Completes::No, Needed::Required)
+                kind: OptionKind::Integer {
+                    min: 1,
+                    max: 10_000,
+                },
+                ..option(
+                    "step",
+                    "The step, counted from one",
+                    Completes::No,
+                    Needed::Required,
+                )
             },
             OptionSpec {
                 kind: OptionKind::Choice(
@@ -76,7 +87,12 @@ fn builtin_options(words: &str) -> Vec<OptionSpec> {
                         .map(|verdict| choice(verdict.as_str()))
                         .to_vec(),
                 ),
-                ..option("verdict", "What became of it", Completes::No, Needed::Required)
+                ..option(
+                    "verdict",
+                    "What became of it",
+                    Completes::No,
+                    Needed::Required,
+                )
             },
         ],
         "schedule run" => vec![option(
@@ -100,12 +116,7 @@ fn builtin_options(words: &str) -> Vec<OptionSpec> {
             Completes::Yes,
             Needed::Required,
         )],
-        "unlock" => vec![option(
-            LOCK,
-            "The lock",
-            Completes::Yes,
-            Needed::Required,
-        )],
+        "unlock" => vec![option(LOCK, "The lock", Completes::Yes, Needed::Required)],
         _ => Vec::new(),
     }
 }

@@ -38,8 +38,13 @@ impl CallbackSeal {
         key: &[u8; 32],
         random: impl Fn(&mut [u8]) -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
+        // HMAC fills a key up with zeros to its block of 64 bytes anyway.
+        let mut block = [0; 64];
+        for (byte, of_key) in block.iter_mut().zip(key) {
+            *byte = *of_key;
+        }
         Self {
-            mac: Hmac::new(&(*key).into()),
+            mac: Hmac::new(&block.into()),
             random: Arc::new(random),
         }
     }

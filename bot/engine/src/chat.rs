@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rave_catalog::ArgumentError;
-use rave_domain::form::{
-    FieldError, Form, FormField, FormFieldKind, FormPurpose, Needed, REASON,
-};
+use rave_domain::form::{FieldError, Form, FormField, FormFieldKind, FormPurpose, Needed, REASON};
 use rave_domain::ids::{Digest, IntentName, RunId};
 use rave_domain::ports::store::InboxKey;
 use rave_domain::ports::surface::{Act, Answer, LiveStart, VerifiedEvent};
@@ -109,9 +107,7 @@ impl Shared {
             Ok(Ok(Changed::Run(snapshot))) => match (decision, live) {
                 (Some(decision), _) => replies::decided(&snapshot, &person, decision),
                 (None, Some(LiveStart::Post)) => replies::noted(&snapshot),
-                (None, Some(LiveStart::Answer) | None) => {
-                    replies::run(&snapshot, self.clock.now())
-                }
+                (None, Some(LiveStart::Answer) | None) => replies::run(&snapshot, self.clock.now()),
             },
             Ok(Ok(Changed::Done { reply, .. })) => reply,
             Ok(Err(error)) => Reply::error(&error),
@@ -156,7 +152,9 @@ impl Shared {
             Ask::Change(Change::Run(request)) => bound(rules, request).err(),
             Ask::Change(_) | Ask::Query(_) => None,
         };
-        let error = error.map_or_else(UserError::internal, |errors| ArgumentError::together(&errors));
+        let error = error.map_or_else(UserError::internal, |errors| {
+            ArgumentError::together(&errors)
+        });
         Arc::new(Reply::error(&error).into())
     }
 }
@@ -267,8 +265,11 @@ fn reason_form(run: &RunId) -> Form {
 
 fn deny_by_hand(run: &RunId) -> Reply {
     Reply::error(
-        &UserError::new(ErrorCode::WrongState, "the question for a reason cannot be opened")
-            .hint(format!("type `/rave deny {run} <reason>`")),
+        &UserError::new(
+            ErrorCode::WrongState,
+            "the question for a reason cannot be opened",
+        )
+        .hint(format!("type `/rave deny {run} <reason>`")),
     )
 }
 

@@ -47,7 +47,9 @@ impl Shared {
                 .locks
                 .view()
                 .into_iter()
-                .filter_map(|lock| Some((lock.key.to_string(), format!("held by {}", lock.holder?))))
+                .filter_map(|lock| {
+                    Some((lock.key.to_string(), format!("held by {}", lock.holder?)))
+                })
                 .collect(),
             ("schedule run", specs::SCHEDULE) => rules
                 .catalog

@@ -12,7 +12,7 @@ use futures::FutureExt as _;
 use rave_domain::audit::{AuditEntry, AuditResult, Category, Severity};
 use rave_domain::ids::{Digest, RequestId, RunId};
 use rave_domain::ports::courier::Alert;
-use rave_domain::ports::store::{InboxKey, InboxRow, Received, Write};
+use rave_domain::ports::store::{InboxRow, Received, Write};
 use rave_domain::ports::surface::ReplyTo;
 use rave_domain::redact::Redactor;
 use rave_domain::reply::{Block, Reply};

@@ -167,7 +167,9 @@ impl Shared {
                     after.unwrap_or(AGAIN)
                 }
                 // The row for the next state says so in the audit trail.
-                Err(ShowError::Delivery(DeliveryError::Never { .. }) | ShowError::Store(_)) => break,
+                Err(ShowError::Delivery(DeliveryError::Never { .. }) | ShowError::Store(_)) => {
+                    break;
+                }
             };
             if !wait.is_zero() {
                 self.pause(wait).await;
@@ -299,7 +301,8 @@ impl Shared {
                 let progress = progress.map(|(percent, phrase)| format!("[{percent} %] {phrase}"));
                 let text = replies::last_lines(&text, TAIL_LINES);
                 let parts = [text, progress.unwrap_or_default()];
-                let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+                let parts: Vec<String> =
+                    parts.into_iter().filter(|part| !part.is_empty()).collect();
                 (!parts.is_empty()).then(|| parts.join("\n"))
             })
             .collect();
@@ -381,7 +384,13 @@ fn file_name(run: &Run, step: &Step) -> String {
     let title: String = run
         .title(step)
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') {
+                c
+            } else {
+                '_'
+            }
+        })
         .take(60)
         .collect();
     format!("{}.{}.{title}.txt", run.id, step.id)

@@ -153,7 +153,10 @@ impl Shared {
         })
     }
 
-    async fn deliver(self: &Arc<Self>, row: OutboxRow) -> Result<(), rave_domain::ports::store::StoreError> {
+    async fn deliver(
+        self: &Arc<Self>,
+        row: OutboxRow,
+    ) -> Result<(), rave_domain::ports::store::StoreError> {
         let now = self.clock.now();
         let expired = row.expires_at.is_some_and(|expires| now >= expires);
         let outcome = match self.couriers.get(row.courier.as_str()) {

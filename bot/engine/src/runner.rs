@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use rave_domain::ErrorCode;
-use rave_domain::ids::{Attempt, RunId, StepId};
+use rave_domain::ids::{Attempt, StepId};
 use rave_domain::plan::{Class, Operation, Undo};
 use rave_domain::ports::driver::{
     Applied, ChildGroup, Driver, DriverError, EffectContext, EffectSink, OutputStream,

@@ -8,8 +8,8 @@ use utoipa_axum::routes;
 use crate::document;
 use crate::frame::{framed, within};
 use crate::routes::{
-    audit, catalog, decisions, discord, docs, events, health, intents, locks, mattermost, orchestrate, run,
-    runs, schedules, slack, status,
+    audit, catalog, decisions, discord, docs, events, health, intents, locks, mattermost,
+    orchestrate, run, runs, schedules, slack, status,
 };
 use crate::state::Server;
 

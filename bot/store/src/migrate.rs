@@ -133,7 +133,7 @@ mod tests {
         let file = dir.join("rave.db");
         let connection = Connection::open(&file).unwrap();
         assert!(connection::use_wal(&connection).unwrap());
-        let backup = bring_up_to_date(&connection, &file, MIGRATIONS).unwrap();
+        let backup = bring_up_to_date(&connection, &file, &MIGRATIONS[..1]).unwrap();
         assert_eq!(backup, None, "a new file needs no backup");
         connection
             .execute("INSERT INTO locks (key, epoch) VALUES ('stack/a', 3)", [])
@@ -160,6 +160,25 @@ mod tests {
             .unwrap();
         assert_eq!(epoch, 3);
         assert!(old.prepare("SELECT note FROM locks").is_err());
+    }
+
+    #[test]
+    fn a_file_of_the_first_format_is_brought_to_the_present_one_with_what_it_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, connection) = file_at_format_1(dir.path());
+
+        bring_up_to_date(&connection, &file, MIGRATIONS).unwrap();
+
+        let found = connection::number(&connection, "user_version").unwrap();
+        assert_eq!(found, format(MIGRATIONS));
+        let held: (i64, i64) = connection
+            .query_row(
+                "SELECT epoch, (SELECT count(*) FROM shown) FROM locks",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .unwrap();
+        assert_eq!(held, (3, 0));
     }
 
     #[test]

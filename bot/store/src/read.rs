@@ -351,6 +351,7 @@ pub(crate) fn shown(
         [run.as_str()],
         |fields| fields.plain_json("message"),
     )
+    .map(Option::flatten)
 }
 
 pub(crate) fn outbox_counts(connection: &Connection) -> Result<OutboxCounts, StoreError> {

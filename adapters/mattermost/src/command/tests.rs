@@ -37,10 +37,10 @@ fn event(incoming: Result<Incoming, SurfaceRejection>) -> Result<VerifiedEvent, 
 }
 
 fn text(event: &VerifiedEvent) -> &str {
-    match &event.act {
-        Act::Command { text } => text,
-        other => panic!("{other:?}"),
-    }
+    let Act::Command { text } = &event.act else {
+        panic!("{:?}", event.act)
+    };
+    text
 }
 
 /// As Mattermost 11 sends it, mentions included.
@@ -196,16 +196,14 @@ fn results_go_to_the_configured_server_only() {
     }
     let without_url = SlashCommand::new(&[SecretString::from(TOKEN)], None);
     let body = format!("{ids}&response_url=https://chat.example.com/x");
-    let event = without_url
-        .verify(&request(Some(FORM), &body), Timestamp::UNIX_EPOCH)
-        .unwrap();
-    assert_eq!(event.reply_to, None);
+    let verified = without_url.verify(&request(Some(FORM), &body), Timestamp::UNIX_EPOCH);
+    assert_eq!(event(verified).unwrap().reply_to, None);
 }
 
 #[test]
 fn answers_are_exactly_what_mattermost_shows() {
     let reply = Reply::text("Nothing runs").to_conversation();
-    let answer = surface().answer(&reply);
+    let answer = surface().answer(ActKind::Command, &reply);
     assert_eq!(
         (answer.status, answer.content_type),
         (200, "application/json")

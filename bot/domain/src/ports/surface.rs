@@ -234,9 +234,9 @@ impl ChatReply {
     pub fn on(&self, surface: &dyn ChatSurface, to: ActKind) -> HttpAnswer {
         let at = surface.surface() as usize;
         match (to, self.forms.get(at)) {
-            (ActKind::Command, Some(form)) => form
-                .get_or_init(|| surface.answer(to, &self.reply))
-                .clone(),
+            (ActKind::Command, Some(form)) => {
+                form.get_or_init(|| surface.answer(to, &self.reply)).clone()
+            }
             _ => surface.answer(to, &self.reply),
         }
     }

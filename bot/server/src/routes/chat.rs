@@ -76,7 +76,10 @@ pub(crate) async fn chat(
     let answer = match reply(server, address, path, &event).await {
         Answer::Reply(reply) => reply.on(surface, to),
         Answer::Form { form, instead } => {
-            match surface.open_form(&event, &form, server.engine().now()).await {
+            match surface
+                .open_form(&event, &form, server.engine().now())
+                .await
+            {
                 Ok(answer) => answer,
                 Err(fault) => {
                     tracing::info!(why = fault.why, "form_not_opened");
@@ -172,12 +175,7 @@ fn forged(
     });
 }
 
-fn stranger(
-    server: &Server,
-    address: Option<IpAddr>,
-    path: &str,
-    event: &VerifiedEvent,
-) -> Answer {
+fn stranger(server: &Server, address: Option<IpAddr>, path: &str, event: &VerifiedEvent) -> Answer {
     if matches!(event.act, Act::Complete { .. }) {
         return Answer::Choices(Vec::new());
     }

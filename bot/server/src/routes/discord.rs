@@ -29,5 +29,10 @@ pub(crate) async fn interaction(
     State(server): State<Server>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    chat(&server, server.chats().discord_interaction.as_ref(), request).await
+    chat(
+        &server,
+        server.chats().discord_interaction.as_ref(),
+        request,
+    )
+    .await
 }
