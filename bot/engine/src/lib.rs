@@ -44,5 +44,5 @@ pub use engine::Engine;
 pub use facts::intent_facts;
 pub use follow::{Follow, Happened};
 pub use recovery::Recovery;
-pub use seal::{SealError, Sealer};
+pub use seal::{SealError, Sealer, callback_key};
 pub use shared::{FailPoint, LoadRules, Parts, Rules, Settings};

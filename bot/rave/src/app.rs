@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use rave_compose::simulated::Simulated;
 use rave_compose::{Backups, Compose};
-use rave_discord::Discord;
-use rave_domain::ports::courier::Courier;
+use rave_domain::callback::CallbackSeal;
 use rave_domain::ports::driver::{Actions, Driver};
 use rave_domain::ports::store::Store;
+use rave_domain::ports::surface::ChatListener;
 use rave_domain::{Clock, IdGen};
 use rave_engine::{Engine, FailPoint, Parts, Rules, Sealer};
-use rave_mattermost::Mattermost;
 use rave_server::{About, Server};
 use rave_store::Sqlite;
 use tokio::net::TcpListener;
@@ -23,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::PolicyAuthenticator;
+use crate::chats::{self, Chats};
 use crate::config::{Config, ConfigError};
 use crate::host::{self, SystemClock, UlidGen};
 use crate::{rules, trail};
@@ -66,7 +66,7 @@ pub enum StartError {
     },
 }
 
-fn machine(what: impl Into<String>, why: &impl ToString) -> StartError {
+pub(crate) fn machine(what: impl Into<String>, why: &impl ToString) -> StartError {
     StartError::Machine {
         what: what.into(),
         why: why.to_string(),
@@ -103,6 +103,9 @@ pub struct App {
     pub store: Arc<Sqlite>,
     config: Config,
     clock: Arc<dyn Clock>,
+    listeners: Vec<Arc<dyn ChatListener>>,
+    /// Cancelled when nothing new is taken any more.
+    listening: CancellationToken,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -114,6 +117,7 @@ impl App {
     /// See [`StartError`]; nothing has been changed then, except that the data directory and the
     /// key file exist.
     pub async fn build(config: Config, overrides: Overrides) -> Result<Self, StartError> {
+        chats::choose_cryptography();
         let drivers = match overrides.drivers {
             Some(drivers) => drivers,
             None => drivers(&config, overrides.simulate.as_deref())?,
@@ -128,8 +132,12 @@ impl App {
         let fail_point = overrides
             .fail_point
             .unwrap_or_else(|| Arc::new(|_: &'static str| ()));
-        let (store, sealer) = open_store(&config, &fail_point)?;
-        let (mattermost, couriers) = chats(&config)?;
+        let Opened {
+            store,
+            sealer,
+            callback_seal,
+        } = open_store(&config, &fail_point)?;
+        let chats = Chats::new(&config, &callback_seal)?;
         let load_rules = reloader(overrides.reload, config.clone(), actions.clone());
         let engine = Engine::new(Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
@@ -138,7 +146,7 @@ impl App {
                 .ids
                 .unwrap_or_else(|| Arc::new(UlidGen::default())),
             drivers,
-            couriers,
+            couriers: chats.couriers,
             rules: first,
             load_rules,
             sealer,
@@ -156,13 +164,15 @@ impl App {
                 "recovered"
             );
         }
-        let server = server(&config, &engine, actions, &mattermost)?;
+        let server = server(&config, &engine, actions, chats.endpoints)?;
         let app = Self {
             engine,
             server,
             store,
             config,
             clock,
+            listeners: chats.listeners,
+            listening: CancellationToken::new(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
@@ -197,16 +207,19 @@ impl App {
     /// # Errors
     /// When the listener fails.
     pub async fn serve(
-        self,
+        mut self,
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> std::io::Result<()> {
         let grace = self.config.server.shutdown_grace;
+        let listeners = std::mem::take(&mut self.listeners);
+        chats::listen(listeners, &self.server, &self.tasks, &self.listening);
         let told = OnceLock::new();
         let shutdown = async {
             shutdown.await;
             // At once, also while answers under way are still being given.
             self.engine.take_no_more();
+            self.listening.cancel();
             told.get_or_init(|| Stop::within(grace)).drained
         };
         let server = self.server.clone();
@@ -224,6 +237,7 @@ impl App {
     }
 
     async fn close_by(self, stop: Stop) {
+        self.listening.cancel();
         self.engine.stop(stop.drained).await;
         self.stop.cancel();
         self.tasks.close();
@@ -282,7 +296,9 @@ fn reloader(load: Option<LoadConfig>, start: Config, actions: Actions) -> rave_e
 /// See [`StartError`].
 pub fn check_parts(config: &Config) -> Result<(), StartError> {
     crate::logging::check(&config.log.level).map_err(ConfigError::Whole)?;
-    chats(config)?;
+    // Nothing is sealed with it: the parts are dropped.
+    let seal = CallbackSeal::new(&[0; 32], host::random);
+    Chats::new(config, &seal)?;
     server_config(config)?;
     Ok(())
 }
@@ -351,10 +367,14 @@ fn warn(rules: &Rules) {
     }
 }
 
-fn open_store(
-    config: &Config,
-    fail_point: &FailPoint,
-) -> Result<(Arc<Sqlite>, Sealer), StartError> {
+/// The journal, and what the key file beside it is for.
+struct Opened {
+    store: Arc<Sqlite>,
+    sealer: Sealer,
+    callback_seal: CallbackSeal,
+}
+
+fn open_store(config: &Config, fail_point: &FailPoint) -> Result<Opened, StartError> {
     let dir = &config.store.dir;
     host::make_directory(dir).map_err(|error| {
         machine(
@@ -370,25 +390,11 @@ fn open_store(
     let store = Sqlite::open(options)?;
     let key = host::seal_key(&dir.join(&config.store.key_file))
         .map_err(|error| machine("the key file cannot be used", &error))?;
-    Ok((Arc::new(store), Sealer::new(&key, host::random)))
-}
-
-/// The chat surfaces and couriers that the configuration's keys allow.
-fn chats(config: &Config) -> Result<(Mattermost, Vec<Arc<dyn Courier>>), StartError> {
-    let client = rave_mattermost::http_client()
-        .map_err(|error| machine("the HTTP client cannot be made", &error))?;
-    let mattermost = Mattermost::new(&config.mattermost, client)
-        .map_err(|error| ConfigError::Whole(error.to_string()))?;
-    let client = rave_discord::http_client()
-        .map_err(|error| machine("the HTTP client cannot be made", &error))?;
-    let discord = Discord::new(&config.discord, client)
-        .map_err(|error| ConfigError::Whole(error.to_string()))?;
-    let couriers = mattermost
-        .courier()
-        .into_iter()
-        .chain(discord.audit())
-        .collect();
-    Ok((mattermost, couriers))
+    Ok(Opened {
+        store: Arc::new(store),
+        sealer: Sealer::new(&key, host::random),
+        callback_seal: CallbackSeal::new(&rave_engine::callback_key(&key), host::random),
+    })
 }
 
 fn server_config(config: &Config) -> Result<rave_server::ServerConfig, StartError> {
@@ -410,17 +416,14 @@ fn server(
     config: &Config,
     engine: &Engine,
     actions: Actions,
-    mattermost: &Mattermost,
+    chats: rave_server::ChatEndpoints,
 ) -> Result<Server, StartError> {
     Ok(Server::new(rave_server::Parts {
         engine: engine.clone(),
         authenticator: Arc::new(PolicyAuthenticator {
             engine: engine.clone(),
         }),
-        chats: rave_server::ChatEndpoints {
-            mattermost_command: mattermost.command(),
-            ..rave_server::ChatEndpoints::default()
-        },
+        chats,
         actions: Arc::new(actions),
         config: server_config(config)?,
         rate_limit: rave_server::RateLimitConfig {

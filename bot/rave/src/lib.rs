@@ -3,6 +3,7 @@
 
 pub mod app;
 mod auth;
+mod chats;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -1,0 +1,94 @@
+//! The chats of a configuration: endpoints, couriers and connections, as far as its keys allow.
+
+use std::sync::Arc;
+
+use rave_discord::Discord;
+use rave_domain::callback::CallbackSeal;
+use rave_domain::ports::courier::Courier;
+use rave_domain::ports::surface::{ChatHandler, ChatListener};
+use rave_mattermost::Mattermost;
+use rave_server::{ChatEndpoints, ListenerHandler, Server};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::{StartError, machine};
+use crate::config::{Config, ConfigError};
+
+/// What all chats together bring.
+#[derive(Default)]
+pub(crate) struct Chats {
+    /// What vendors call.
+    pub(crate) endpoints: ChatEndpoints,
+    /// What is delivered to vendors.
+    pub(crate) couriers: Vec<Arc<dyn Courier>>,
+    /// Connections that Rave keeps to vendors.
+    pub(crate) listeners: Vec<Arc<dyn ChatListener>>,
+}
+
+impl Chats {
+    /// Makes them; contacts nobody.
+    pub(crate) fn new(config: &Config, _seal: &CallbackSeal) -> Result<Self, StartError> {
+        let mut chats = Self::default();
+        chats.add_mattermost(config)?;
+        chats.add_discord(config)?;
+        Ok(chats)
+    }
+
+    fn add_mattermost(&mut self, config: &Config) -> Result<(), StartError> {
+        let client = client(rave_mattermost::http_client())?;
+        let mattermost = Mattermost::new(&config.mattermost, client).map_err(whole)?;
+        self.endpoints.mattermost_command = mattermost.command();
+        self.couriers.extend(mattermost.courier());
+        Ok(())
+    }
+
+    fn add_discord(&mut self, config: &Config) -> Result<(), StartError> {
+        let client = client(rave_discord::http_client())?;
+        let discord = Discord::new(&config.discord, client).map_err(whole)?;
+        self.couriers.extend(discord.audit());
+        Ok(())
+    }
+}
+
+fn client(made: Result<reqwest::Client, reqwest::Error>) -> Result<reqwest::Client, StartError> {
+    made.map_err(|error| machine("the HTTP client cannot be made", &error))
+}
+
+fn whole(error: impl std::error::Error) -> StartError {
+    ConfigError::Whole(error.to_string()).into()
+}
+
+/// Keeps the connections, each in a task of its own, until they are to stop.
+pub(crate) fn listen(
+    listeners: Vec<Arc<dyn ChatListener>>,
+    server: &Server,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    for listener in listeners {
+        let handler = ListenerHandler::new(server.clone(), listener.name());
+        tasks.spawn(keep(listener, Arc::new(handler), stop.clone()));
+    }
+}
+
+async fn keep(
+    listener: Arc<dyn ChatListener>,
+    handler: Arc<dyn ChatHandler>,
+    stop: CancellationToken,
+) {
+    let name = listener.name();
+    tokio::select! {
+        ended = listener.listen(handler) => match ended {
+            Ok(()) => tracing::info!(listener = name, "listener_ended"),
+            Err(fault) => tracing::error!(listener = name, why = fault.why, "listener_gave_up"),
+        },
+        () = stop.cancelled() => {}
+    }
+}
+
+/// Chooses the process' cryptography. Two providers are in the tree, and one that nobody chose
+/// would bring the first TLS connection down.
+pub(crate) fn choose_cryptography() {
+    // A choice that was made before stays.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
