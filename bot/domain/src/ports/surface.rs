@@ -283,6 +283,16 @@ pub trait ChatSurface: Send + Sync {
     /// The immediate answer in the vendor's form, always its success status.
     fn answer(&self, to: ActKind, reply: &Reply) -> HttpAnswer;
 
+    /// Whether people see such an answer to such an act. Where the vendor shows nothing of it, it
+    /// is told by [`ChatSurface::say`].
+    fn shows(&self, _to: ActKind, _reply: &Reply) -> bool {
+        true
+    }
+
+    /// Tells what was answered, after the answer, where [`ChatSurface::shows`] says that nobody
+    /// sees it. Tries once: what must not be lost is in the outbox.
+    async fn say(&self, _event: &VerifiedEvent, _reply: &Reply) {}
+
     /// The answer to a form that needs another look.
     fn field_errors(&self, errors: &[FieldError]) -> HttpAnswer;
 

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use rave_domain::ports::surface::{
-    Act, ActKind, Answer, ChatHandler, ChatSurface, HttpAnswer, Incoming, RawRequest,
+    Act, ActKind, Answer, ChatHandler, ChatReply, ChatSurface, HttpAnswer, Incoming, RawRequest,
     SurfaceRejection, VerifiedEvent,
 };
 use rave_domain::reply::Reply;
@@ -53,7 +53,6 @@ pub(crate) async fn chat(
     let Some(surface) = surface else {
         return Err(ApiError::not_found(request.uri().path()));
     };
-    let surface = surface.as_ref();
     let address = client_address(&request);
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
@@ -67,14 +66,13 @@ pub(crate) async fn chat(
         Ok(Incoming::Answered(answer)) => return Ok(answered(answer)),
         Err(rejection) => {
             if let SurfaceRejection::NotAuthentic { why } = rejection {
-                forged(server, surface, address, path, why);
+                forged(server, surface.as_ref(), address, path, why);
             }
             return Ok(answered(surface.refuse(&rejection)));
         }
     };
-    let to = event.act.kind();
     let answer = match reply(server, address, path, &event).await {
-        Answer::Reply(reply) => reply.on(surface, to),
+        Answer::Reply(reply) => told(surface, event, reply),
         Answer::Form { form, instead } => {
             match surface
                 .open_form(&event, &form, server.engine().now())
@@ -83,7 +81,7 @@ pub(crate) async fn chat(
                 Ok(answer) => answer,
                 Err(fault) => {
                     tracing::info!(why = fault.why, "form_not_opened");
-                    instead.on(surface, to)
+                    told(surface, event, instead)
                 }
             }
         }
@@ -91,6 +89,21 @@ pub(crate) async fn chat(
         Answer::Choices(choices) => surface.choices(&choices),
     };
     Ok(answered(answer))
+}
+
+/// The reply as the answer to an event. Where the vendor does not show that, it is said beside it.
+fn told(
+    surface: &Arc<dyn ChatSurface>,
+    event: Box<VerifiedEvent>,
+    reply: Arc<ChatReply>,
+) -> HttpAnswer {
+    let to = event.act.kind();
+    let answer = reply.on(surface.as_ref(), to);
+    if !surface.shows(to, reply.content()) {
+        let surface = Arc::clone(surface);
+        tokio::spawn(async move { surface.say(&event, reply.content()).await });
+    }
+    answer
 }
 
 /// Takes the events of connections that adapters keep to their vendors.
