@@ -7,12 +7,13 @@ use crate::data_files::root;
 
 /// The workspace crates that each crate may depend on. Nothing else, in no section of its
 /// manifest.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("rave-domain", &[]),
     ("rave-catalog", &["rave-domain"]),
     ("rave-policy", &["rave-domain"]),
     ("rave-store", &["rave-domain"]),
     ("rave-mattermost", &["rave-domain"]),
+    ("rave-slack", &["rave-domain"]),
     ("rave-discord", &["rave-domain"]),
     ("rave-compose", &["rave-domain"]),
     (
@@ -33,6 +34,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
             "rave-store",
             "rave-server",
             "rave-mattermost",
+            "rave-slack",
             "rave-discord",
             "rave-compose",
         ],

@@ -8,6 +8,7 @@ use rave_domain::ports::courier::Courier;
 use rave_domain::ports::surface::{ChatHandler, ChatListener};
 use rave_mattermost::Mattermost;
 use rave_server::{ChatEndpoints, ListenerHandler, Server};
+use rave_slack::Slack;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,9 +28,10 @@ pub(crate) struct Chats {
 
 impl Chats {
     /// Makes them; contacts nobody.
-    pub(crate) fn new(config: &Config, _seal: &CallbackSeal) -> Result<Self, StartError> {
+    pub(crate) fn new(config: &Config, seal: &CallbackSeal) -> Result<Self, StartError> {
         let mut chats = Self::default();
         chats.add_mattermost(config)?;
+        chats.add_slack(config, seal)?;
         chats.add_discord(config)?;
         Ok(chats)
     }
@@ -39,6 +41,17 @@ impl Chats {
         let mattermost = Mattermost::new(&config.mattermost, client).map_err(whole)?;
         self.endpoints.mattermost_command = mattermost.command();
         self.couriers.extend(mattermost.courier());
+        Ok(())
+    }
+
+    fn add_slack(&mut self, config: &Config, seal: &CallbackSeal) -> Result<(), StartError> {
+        let client = client(rave_slack::http_client())?;
+        let slack = Slack::new(&config.slack, client, seal.clone()).map_err(whole)?;
+        self.endpoints.slack_command = slack.command();
+        self.endpoints.slack_interaction = slack.interaction();
+        self.endpoints.slack_event = slack.event();
+        self.couriers.extend(slack.couriers());
+        self.listeners.extend(slack.listener());
         Ok(())
     }
 

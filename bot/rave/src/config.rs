@@ -13,6 +13,7 @@ use rave_compose::ComposeConfig;
 use rave_discord::DiscordConfig;
 use rave_mattermost::MattermostConfig;
 use rave_policy::{OneOrMany, PersonConfig, TokenConfig};
+use rave_slack::SlackConfig;
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -46,6 +47,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Mattermost.
     pub mattermost: MattermostConfig,
+    /// Slack.
+    pub slack: SlackConfig,
     /// Discord.
     pub discord: DiscordConfig,
     /// The driver for compose stacks.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rave_domain::Surface;
 use rave_policy::PersonConfig;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::Config;
 
@@ -43,6 +43,7 @@ impl Config {
             ("retention", self.retention != new.retention),
             ("log", self.log != new.log),
             ("mattermost", mattermost(self) != mattermost(new)),
+            ("slack", slack(self) != slack(new)),
             ("discord", discord(self) != discord(new)),
             ("compose", self.compose != new.compose),
         ];
@@ -79,6 +80,19 @@ impl Config {
                     .to_owned(),
             );
         }
+        let linked = |person: &PersonConfig| person.accounts.contains_key(&Surface::Slack);
+        let slack = &self.slack;
+        if self.people.values().any(linked)
+            && slack.signing_secret.is_none()
+            && slack.signing_secret_file.is_none()
+            && !slack.uses_socket()
+        {
+            warnings.push(
+                "people have Slack accounts, but neither [slack] signing_secret nor app_token is \
+                 configured, so Slack cannot be used"
+                    .to_owned(),
+            );
+        }
         warnings
     }
 }
@@ -91,6 +105,28 @@ fn mattermost(config: &Config) -> (Option<&str>, Vec<&str>, Option<&Path>) {
         section.url.as_deref(),
         tokens.map(ExposeSecret::expose_secret).collect(),
         section.slash_token_file.as_deref(),
+    )
+}
+
+fn secret(secret: &Option<SecretString>) -> Option<&str> {
+    secret.as_ref().map(ExposeSecret::expose_secret)
+}
+
+/// What there is to compare of `[slack]`.
+fn slack(config: &Config) -> ([Option<&str>; 4], [Option<&Path>; 3]) {
+    let section = &config.slack;
+    (
+        [
+            secret(&section.signing_secret),
+            secret(&section.bot_token),
+            secret(&section.app_token),
+            section.api_url.as_deref(),
+        ],
+        [
+            section.signing_secret_file.as_deref(),
+            section.bot_token_file.as_deref(),
+            section.app_token_file.as_deref(),
+        ],
     )
 }
 
