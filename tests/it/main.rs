@@ -28,5 +28,6 @@ mod seed_access;
 mod seed_api;
 mod seed_more;
 mod silent_driver;
+mod slack;
 mod verdicts;
 mod waiting;

@@ -16,8 +16,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::api::{Answer, Api};
+use crate::chat::FakeChat as _;
 use crate::discord::FakeDiscord;
 use crate::mattermost::FakeMattermost;
+use crate::slack::FakeSlack;
 use crate::stacks::FakeStacks;
 use crate::transcript::Transcript;
 use crate::wait::wait_for;
@@ -124,6 +126,7 @@ impl Drop for Bot {
 impl Bot {
     pub(crate) async fn start(place: Place) -> Result<Self, StartError> {
         let live = Live::start(&place).await?;
+        place.slack.rave_is_at(&live.base);
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -158,6 +161,12 @@ impl Bot {
     #[must_use]
     pub fn mattermost(&self) -> &FakeMattermost {
         &self.place().mattermost
+    }
+
+    /// Slack.
+    #[must_use]
+    pub fn slack(&self) -> &FakeSlack {
+        &self.place().slack
     }
 
     /// The alert channel.
@@ -425,7 +434,9 @@ impl Bot {
     /// Starts a stopped bot on the same data.
     pub async fn start_again(&mut self) {
         let live = Live::start(self.place()).await;
-        self.live = Some(live.unwrap_or_else(|error| panic!("Rave does not start: {error}")));
+        let live = live.unwrap_or_else(|error| panic!("Rave does not start: {error}"));
+        self.slack().rave_is_at(&live.base);
+        self.live = Some(live);
     }
 
     /// A second process on the same data, or why there cannot be one.
@@ -466,6 +477,7 @@ impl Bot {
             Vec::<String>::new(),
             "of Discord"
         );
+        assert_eq!(self.slack().violations(), Vec::<String>::new(), "of Slack");
         rave_store::verify(&self.data(), &[]).unwrap();
         for line in self.place().logs.errors() {
             let declared = self.expected_errors.iter().any(|text| line.contains(text));

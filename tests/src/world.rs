@@ -9,12 +9,14 @@ use rave_domain::ports::driver::Driver;
 use tempfile::TempDir;
 
 use crate::bot::Bot;
+use crate::chat::FakeChat as _;
 use crate::clock::{CountingIds, TestClock};
 use crate::config::Configuration;
 use crate::discord::FakeDiscord;
 use crate::intents::INTENTS;
 use crate::logs::Logs;
 use crate::mattermost::FakeMattermost;
+use crate::slack::FakeSlack;
 use crate::stacks::FakeStacks;
 
 type Change = Box<dyn FnOnce(&mut Configuration)>;
@@ -27,6 +29,7 @@ pub struct World {
     drivers: Option<Vec<Arc<dyn Driver>>>,
     intents_dir: Option<PathBuf>,
     environment: Vec<(String, String)>,
+    on_slack: bool,
 }
 
 impl Default for World {
@@ -41,6 +44,7 @@ impl Default for World {
             drivers: None,
             intents_dir: None,
             environment: Vec::new(),
+            on_slack: false,
         }
     }
 }
@@ -54,6 +58,7 @@ pub(crate) struct Place {
     pub(crate) drivers: Vec<Arc<dyn Driver>>,
     pub(crate) mattermost: FakeMattermost,
     pub(crate) discord: FakeDiscord,
+    pub(crate) slack: FakeSlack,
     pub(crate) logs: Logs,
     pub(crate) environment: Vec<(String, String)>,
 }
@@ -114,6 +119,13 @@ impl World {
         self
     }
 
+    /// Configures Slack, and gives everybody an account there.
+    #[must_use]
+    pub fn on_slack(mut self) -> Self {
+        self.on_slack = true;
+        self
+    }
+
     /// Other drivers, and intents from a folder: `(drivers, folder)`.
     #[must_use]
     pub fn drivers(mut self, drivers: Vec<Arc<dyn Driver>>, intents: &Path) -> Self {
@@ -139,6 +151,7 @@ impl World {
         let clock = Arc::new(TestClock::default());
         let mattermost = FakeMattermost::start(Arc::clone(&clock)).await;
         let discord = FakeDiscord::start().await;
+        let slack = FakeSlack::start(Arc::clone(&clock)).await;
         let mut table = Configuration::new(dir.path(), mattermost.base(), &discord.webhook());
         std::fs::create_dir(dir.path().join("intents")).unwrap();
         match &self.intents_dir {
@@ -152,6 +165,9 @@ impl World {
             }
         }
         std::fs::write(dir.path().join("schedules.json"), &self.schedules).unwrap();
+        if self.on_slack {
+            slack.configure(&mut table);
+        }
         for change in self.changes {
             change(&mut table);
         }
@@ -166,6 +182,7 @@ impl World {
             stacks,
             mattermost,
             discord,
+            slack,
             logs: Logs::default(),
             environment: self.environment,
         };
