@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::app::{self, App, Overrides};
 use crate::config::{Config, ConfigError};
-use crate::{demo, logging, rules, trail};
+use crate::{demo, logging, rules, setup, trail};
 
 /// ChatOps for people on call.
 #[derive(Debug, Parser)]
@@ -39,6 +39,9 @@ enum Command {
     /// The audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Set up what is around Rave.
+    #[command(subcommand)]
+    Setup(SetupCommand),
     /// Print the OpenAPI document of the API, as it is served at `/openapi.json`.
     Openapi,
 }
@@ -100,6 +103,21 @@ enum AuditCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum SetupCommand {
+    /// Print the manifest that Slack makes Rave's app of, and what to do with it.
+    Slack {
+        #[command(flatten)]
+        sources: SourceArgs,
+        /// How Slack reaches Rave, instead of `server.public_url`.
+        #[arg(long, value_name = "URL", conflicts_with = "socket")]
+        public_url: Option<String>,
+        /// For Socket Mode: Rave connects to Slack, and nothing has to reach Rave.
+        #[arg(long)]
+        socket: bool,
+    },
+}
+
 impl SourceArgs {
     fn load(&self) -> Result<Config, ConfigError> {
         let mut config = Config::load(self.config.as_deref(), std::env::vars())?;
@@ -150,6 +168,23 @@ pub fn main_with(overrides: Overrides) -> ExitCode {
         Command::Audit(AuditCommand::Verify { sources, anchors }) => {
             done(verify(&sources, anchors.as_deref()))
         }
+        Command::Setup(SetupCommand::Slack {
+            sources,
+            public_url,
+            socket,
+        }) => done(
+            sources
+                .load()
+                .map_err(|error| error.to_string())
+                .and_then(|config| {
+                    let wish = setup::Wish { public_url, socket };
+                    let app = setup::slack(&config, &wish)?;
+                    print(&app.manifest);
+                    // Not to standard output: the manifest alone is what is pasted or piped on.
+                    let _ = writeln!(std::io::stderr(), "{}", app.next_steps);
+                    Ok(())
+                }),
+        ),
         Command::Openapi => {
             print(rave_server::openapi().trim_end());
             Ok(ExitCode::SUCCESS)
