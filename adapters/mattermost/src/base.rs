@@ -1,4 +1,4 @@
-//! The configured address of Mattermost, and which addresses lie under it.
+//! A configured address, and which addresses lie under it.
 
 use url::Url;
 
@@ -9,8 +9,9 @@ use crate::config::ConfigError;
 pub(crate) struct Base(Url);
 
 impl Base {
-    pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
-        let refuse = |why| ConfigError::Url { why };
+    /// The value of a key of `[mattermost]`.
+    pub(crate) fn parse(key: &'static str, text: &str) -> Result<Self, ConfigError> {
+        let refuse = |why| ConfigError::Url { key, why };
         let mut url = Url::parse(text.trim())
             .map_err(|_| refuse("expected an address such as https://chat.example.com"))?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
@@ -43,6 +44,25 @@ impl Base {
         (same_place && plain && url.path().starts_with(self.0.path())).then_some(url)
     }
 
+    /// An address under this base. Ids of the vendor may be segments: they cannot lead elsewhere.
+    pub(crate) fn at<'a>(&self, segments: impl IntoIterator<Item = &'a str>) -> Url {
+        let mut url = self.0.clone();
+        // Web addresses always have segments.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        url
+    }
+
+    /// The same place for a connection that is kept: `ws` for `http`.
+    pub(crate) fn socket<'a>(&self, segments: impl IntoIterator<Item = &'a str>) -> Url {
+        let mut url = self.at(segments);
+        let scheme = if url.scheme() == "https" { "wss" } else { "ws" };
+        // Both are of the same kind, so this cannot be refused.
+        let _ = url.set_scheme(scheme);
+        url
+    }
+
     #[cfg(test)]
     pub(crate) fn text(&self) -> &str {
         self.0.as_str()
@@ -55,7 +75,7 @@ mod tests {
 
     #[test]
     fn only_addresses_under_the_base_are_held() {
-        let base = Base::parse("https://chat.example.com/mm").unwrap();
+        let base = Base::parse("url", "https://chat.example.com/mm").unwrap();
         for (address, held) in [
             ("https://chat.example.com/mm/hooks/commands/x1", true),
             ("https://CHAT.example.com:443/mm/hooks/commands/x1", true),
@@ -77,6 +97,29 @@ mod tests {
     }
 
     #[test]
+    fn ids_cannot_lead_out_of_the_base() {
+        let base = Base::parse("url", "https://chat.example.com/mm").unwrap();
+        for (id, address) in [
+            ("p1", "https://chat.example.com/mm/api/v4/posts/p1"),
+            (
+                "../../x",
+                "https://chat.example.com/mm/api/v4/posts/..%2F..%2Fx",
+            ),
+            ("..", "https://chat.example.com/mm/api/v4/posts"),
+            (
+                "a?b#c",
+                "https://chat.example.com/mm/api/v4/posts/a%3Fb%23c",
+            ),
+        ] {
+            assert_eq!(base.at(["api", "v4", "posts", id]).as_str(), address);
+        }
+        assert_eq!(
+            base.socket(["api", "v4", "websocket"]).as_str(),
+            "wss://chat.example.com/mm/api/v4/websocket"
+        );
+    }
+
+    #[test]
     fn a_base_is_a_plain_web_address() {
         for bad in [
             "chat.example.com",
@@ -85,8 +128,8 @@ mod tests {
             "https://x/?q",
             "https://x/#f",
         ] {
-            assert!(Base::parse(bad).is_err(), "{bad}");
+            assert!(Base::parse("url", bad).is_err(), "{bad}");
         }
-        assert!(Base::parse("http://127.0.0.1:8065").is_ok());
+        assert!(Base::parse("url", "http://127.0.0.1:8065").is_ok());
     }
 }

@@ -1,13 +1,13 @@
 //! Slash commands: the request, its proof and its answer.
 
 use std::borrow::Cow;
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use rave_domain::form::{self, FieldError};
 use rave_domain::ports::surface::{
-    Act, ActKind, ChatSurface, FormFault, HttpAnswer, Incoming, Place, RawRequest, ReplyTo,
+    Act, ActKind, ChatSurface, FormFault, HttpAnswer, Incoming, RawRequest, ReplyTo,
     SurfaceRejection, VerifiedEvent,
 };
 use rave_domain::reply::{Audience, Reply, Tone};
@@ -16,30 +16,37 @@ use rave_domain::{Account, Digest, Strength, Surface, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use subtle::{Choice, ConstantTimeEq as _};
+use url::Url;
 
+use crate::address::{Address, is_id};
 use crate::base::Base;
+use crate::bot::Bot;
+use crate::form::Forms;
+use crate::place;
 use crate::render;
-use crate::response_url;
-
-/// A `response_url` works for 30 minutes from the command (`CommandWebhook` expiry).
-const RESPONSE_URL_LIVES: Duration = Duration::from_secs(30 * 60);
-
-/// A `response_url` takes five messages (`TryUse(id, 5)`).
-const RESPONSE_URL_USES: u32 = 5;
-
-/// Longer ids are not Mattermost's: a user id has 26 characters, a trigger id about 200.
-const LONGEST_ID: usize = 1024;
+use crate::response_url::{self, RESPONSE_URL_LIVES, RESPONSE_URL_USES};
 
 /// The endpoint that a slash command calls.
 pub(crate) struct SlashCommand {
     /// Digests of the accepted tokens: comparing digests takes the same time for any input.
     tokens: Vec<Digest>,
     base: Option<Base>,
+    /// Keeps the run's messages, where there is one.
+    bot: Option<Arc<Bot>>,
+    /// Opens forms, where they can come back.
+    forms: Option<Arc<Forms>>,
 }
 
 impl SlashCommand {
-    pub(crate) fn new(tokens: &[SecretString], base: Option<Base>) -> Self {
+    pub(crate) fn new(
+        tokens: &[SecretString],
+        base: Option<Base>,
+        bot: Option<Arc<Bot>>,
+        forms: Option<Arc<Forms>>,
+    ) -> Self {
         Self {
+            bot,
+            forms,
             tokens: tokens
                 .iter()
                 .map(|token| Digest::of(token.expose_secret().as_bytes()))
@@ -79,8 +86,29 @@ impl SlashCommand {
         }
     }
 
-    /// Where results go later: nowhere when the address is not the configured Mattermost's.
-    fn reply_to(&self, form: &Form<'_>, now: Timestamp) -> Option<ReplyTo> {
+    /// Where results go later: into the thread as the bot, or through the command's address.
+    fn reply_to(
+        &self,
+        form: &Form<'_>,
+        now: Timestamp,
+    ) -> Result<Option<ReplyTo>, SurfaceRejection> {
+        let url = self.response_url(form);
+        if self.bot.is_none() {
+            return Ok(url.map(|url| ReplyTo {
+                courier: response_url::COURIER.to_owned(),
+                address: response_url::address(&url),
+                expires: after(now, RESPONSE_URL_LIVES),
+                uses: RESPONSE_URL_USES,
+                live: None,
+            }));
+        }
+        let (channel, user) = (form.id("channel_id")?, form.id("user_id")?);
+        let address = Address::new(channel, form.only("root_id")?, user, now);
+        Ok(Some(address.or_through(url, now).reply_to(now)))
+    }
+
+    /// The command's address for later: none when it is not the configured Mattermost's.
+    fn response_url(&self, form: &Form<'_>) -> Option<Url> {
         let given = form.first("response_url").filter(|url| !url.is_empty())?;
         let Some(url) = self.base.as_ref().and_then(|base| base.holds(given)) else {
             tracing::warn!(
@@ -89,13 +117,12 @@ impl SlashCommand {
             );
             return None;
         };
-        Some(ReplyTo {
-            courier: response_url::COURIER.to_owned(),
-            address: response_url::address(&url),
-            expires: after(now, RESPONSE_URL_LIVES),
-            uses: RESPONSE_URL_USES,
-            live: None,
-        })
+        Some(url)
+    }
+
+    fn bot_id(&self) -> Option<&str> {
+        let me = self.bot.as_ref()?.known()?;
+        Some(me.id.as_str())
     }
 }
 
@@ -114,25 +141,25 @@ impl ChatSurface for SlashCommand {
                 "expected a form (application/x-www-form-urlencoded)",
             ));
         }
+        let trigger = form.id("trigger_id")?;
+        let channel = form.only("channel_id")?.unwrap_or_default();
+        let name = form.only("channel_name")?.unwrap_or_default();
         Ok(Incoming::Event(Box::new(VerifiedEvent {
-            event_id: form.id("trigger_id")?.to_owned(),
+            event_id: trigger.to_owned(),
             // Names can be changed to look like another's; ids cannot.
             account: Account::new(Surface::Mattermost, form.id("user_id")?),
             strength: Strength::Token,
-            place: Place {
-                channel: form.only("channel_id")?.unwrap_or_default().to_owned(),
-                ..Place::default()
-            },
+            place: place::of(channel, name, self.bot_id()),
             act: Act::Command {
                 text: form.only("text")?.unwrap_or_default().to_owned(),
             },
-            reply_to: self.reply_to(&form, now),
-            form_ticket: None,
+            reply_to: self.reply_to(&form, now)?,
+            form_ticket: self.forms.is_some().then(|| trigger.to_owned()),
         })))
     }
 
     fn answer(&self, _to: ActKind, reply: &Reply) -> HttpAnswer {
-        json(200, &CommandResponse::of(reply))
+        answered_with(&CommandResponse::of(reply))
     }
 
     fn field_errors(&self, errors: &[FieldError]) -> HttpAnswer {
@@ -141,26 +168,28 @@ impl ChatSurface for SlashCommand {
     }
 
     fn choices(&self, _choices: &[form::Choice]) -> HttpAnswer {
-        json(200, &serde_json::json!({}))
+        answered_with(&serde_json::json!({}))
     }
 
     async fn open_form(
         &self,
-        _event: &VerifiedEvent,
-        _form: &form::Form,
-        _now: Timestamp,
+        event: &VerifiedEvent,
+        form: &form::Form,
+        now: Timestamp,
     ) -> Result<HttpAnswer, FormFault> {
-        Err(FormFault {
-            why: "Mattermost opens forms for a bot only".to_owned(),
-        })
+        let Some(forms) = &self.forms else {
+            return Err(FormFault {
+                why: "Mattermost opens forms for a bot only".to_owned(),
+            });
+        };
+        forms.open(event, form, now).await?;
+        // The form is the answer.
+        Ok(answered_with(&serde_json::json!({})))
     }
 
     fn refuse(&self, rejection: &SurfaceRejection) -> HttpAnswer {
         match rejection {
-            SurfaceRejection::NotAuthentic { .. } => json(
-                401,
-                &serde_json::json!({ "detail": "Unauthorized", "code": "unauthorized" }),
-            ),
+            SurfaceRejection::NotAuthentic { .. } => unauthorized(),
             SurfaceRejection::Malformed { why } => self.answer(
                 ActKind::Command,
                 &Reply::text(format!("Mattermost sent something unexpected: {why}."))
@@ -204,7 +233,20 @@ fn json(status: u16, body: &impl Serialize) -> HttpAnswer {
     }
 }
 
-fn malformed(why: impl Into<String>) -> SurfaceRejection {
+/// An answer that Mattermost takes.
+pub(crate) fn answered_with(body: &impl Serialize) -> HttpAnswer {
+    json(200, body)
+}
+
+/// The answer to a request that is not Mattermost's.
+pub(crate) fn unauthorized() -> HttpAnswer {
+    json(
+        401,
+        &serde_json::json!({ "detail": "Unauthorized", "code": "unauthorized" }),
+    )
+}
+
+pub(crate) fn malformed(why: impl Into<String>) -> SurfaceRejection {
     SurfaceRejection::Malformed { why: why.into() }
 }
 
@@ -258,7 +300,7 @@ impl<'a> Form<'a> {
         if id.is_empty() {
             return Err(malformed(format!("{key} is missing")));
         }
-        if id.len() > LONGEST_ID || id.chars().any(char::is_control) {
+        if !is_id(id) {
             return Err(malformed(format!("{key} is not an id")));
         }
         Ok(id)

@@ -15,10 +15,26 @@ use fit::Piece;
 /// Posts hold 16383 characters (`PostMessageMaxRunesV2`), counted in Unicode code points.
 pub const MESSAGE_LIMIT: usize = 16_383;
 
+/// What becomes of buttons in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ButtonsAre {
+    /// The commands that do the same.
+    Commands,
+    /// Not part of the text: the message has real ones below it.
+    Real,
+}
+
 /// The reply as Markdown of at most [`MESSAGE_LIMIT`] characters.
 #[must_use]
 pub fn markdown(reply: &Reply) -> String {
-    let mut pieces: Vec<Piece> = reply.blocks.iter().map(piece).collect();
+    text(reply, ButtonsAre::Commands)
+}
+
+/// As [`markdown`], with or without the buttons.
+pub(crate) fn text(reply: &Reply, buttons: ButtonsAre) -> String {
+    let shown =
+        |block: &&Block| buttons == ButtonsAre::Commands || !matches!(block, Block::Buttons(_));
+    let mut pieces: Vec<Piece> = reply.blocks.iter().filter(shown).map(piece).collect();
     mark(&mut pieces, reply.tone);
     fit::joined(pieces, reply.run.as_ref(), MESSAGE_LIMIT)
 }
@@ -43,6 +59,17 @@ fn piece(block: &Block) -> Piece {
     }
 }
 
+/// Words on one line for places that take no Markdown: buttons, dialogs, their errors.
+pub(crate) fn bare(words: &str) -> String {
+    let words = rave_domain::redact::printable(words.as_bytes());
+    words.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A paragraph of a dialog, which takes Markdown.
+pub(crate) fn paragraph(words: &str) -> String {
+    plain(words)
+}
+
 fn step(step: &StepLine) -> String {
     let StepLine {
         number,
@@ -58,7 +85,7 @@ fn step(step: &StepLine) -> String {
     line
 }
 
-/// Buttons come with the bot account; until then people type what a button would do.
+/// Where there are no buttons, people type what a button would do.
 fn button(button: &Button) -> String {
     let command = format!("/rave {} {}", button.press.command(), button.run);
     format!("{}: {}", one_line(&button.label), code_span(&command))

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::CONTENT_TYPE;
 use rave_domain::ports::courier::{Courier, DeliveryError, Parcel, Receipt};
+use rave_domain::reply::Reply;
 use serde_json::Value;
 use url::Url;
 
 use crate::base::Base;
+use crate::bot::retry_after;
 use crate::command::CommandResponse;
 
 /// The courier's name in outbox rows.
@@ -17,6 +19,12 @@ pub const COURIER: &str = "mattermost.response_url";
 
 /// Mattermost answers at once; more means that it is in trouble.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A `response_url` works for 30 minutes from the command (`CommandWebhook` expiry).
+pub(crate) const RESPONSE_URL_LIVES: Duration = Duration::from_mins(30);
+
+/// A `response_url` takes five messages (`TryUse(id, 5)`).
+pub(crate) const RESPONSE_URL_USES: u32 = 5;
 
 /// Posts to `response_url`. Needs no token: the address is the secret, so it is never logged.
 pub(crate) struct ResponseUrl {
@@ -34,7 +42,15 @@ impl ResponseUrl {
         Self { base, client }
     }
 
-    async fn post(&self, url: Url, body: Vec<u8>) -> Result<Receipt, DeliveryError> {
+    /// The address, where it may be used.
+    pub(crate) fn may_use(&self, url: &str) -> Option<Url> {
+        self.base.holds(url)
+    }
+
+    /// Posts a reply; uses the address once.
+    pub(crate) async fn answer(&self, url: Url, reply: &Reply) -> Result<Receipt, DeliveryError> {
+        let body = serde_json::to_vec(&CommandResponse::of(reply))
+            .map_err(|_| never("the reply cannot be written as JSON"))?;
         let sent = self
             .client
             .post(url)
@@ -68,11 +84,9 @@ impl Courier for ResponseUrl {
         let url = address
             .get("url")
             .and_then(Value::as_str)
-            .and_then(|url| self.base.holds(url))
+            .and_then(|url| self.may_use(url))
             .ok_or_else(|| never("the response_url is not under mattermost.url"))?;
-        let body = serde_json::to_vec(&CommandResponse::of(reply))
-            .map_err(|_| never("the reply cannot be written as JSON"))?;
-        self.post(url, body).await
+        self.answer(url, reply).await
     }
 }
 
@@ -89,12 +103,7 @@ fn verdict(response: &reqwest::Response) -> Result<Receipt, DeliveryError> {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
         )
     {
-        let after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.trim().parse().ok())
-            .map(Duration::from_secs);
+        let after = retry_after(response.headers());
         return Err(DeliveryError::Later { why, after });
     }
     if status.is_redirection() {
@@ -112,7 +121,7 @@ fn never(why: &str) -> DeliveryError {
 }
 
 /// In words of our own: the error's text has the address in it.
-fn failure(error: &reqwest::Error) -> String {
+pub(crate) fn failure(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         "Mattermost did not answer in time".to_owned()
     } else if error.is_connect() {

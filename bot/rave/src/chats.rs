@@ -30,17 +30,28 @@ impl Chats {
     /// Makes them; contacts nobody.
     pub(crate) fn new(config: &Config, seal: &CallbackSeal) -> Result<Self, StartError> {
         let mut chats = Self::default();
-        chats.add_mattermost(config)?;
+        chats.add_mattermost(config, seal)?;
         chats.add_slack(config, seal)?;
         chats.add_discord(config)?;
         Ok(chats)
     }
 
-    fn add_mattermost(&mut self, config: &Config) -> Result<(), StartError> {
+    fn add_mattermost(&mut self, config: &Config, seal: &CallbackSeal) -> Result<(), StartError> {
         let client = client(rave_mattermost::http_client())?;
-        let mattermost = Mattermost::new(&config.mattermost, client).map_err(whole)?;
+        let mattermost = Mattermost::new(
+            &config.mattermost,
+            rave_mattermost::Installation {
+                client,
+                seal: seal.clone(),
+                public_url: config.server.public_url.as_deref(),
+            },
+        )
+        .map_err(whole)?;
         self.endpoints.mattermost_command = mattermost.command();
-        self.couriers.extend(mattermost.courier());
+        self.endpoints.mattermost_action = mattermost.action();
+        self.endpoints.mattermost_dialog = mattermost.dialog();
+        self.couriers.extend(mattermost.couriers());
+        self.listeners.extend(mattermost.listener());
         Ok(())
     }
 

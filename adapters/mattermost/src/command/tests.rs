@@ -10,7 +10,9 @@ fn surface() -> SlashCommand {
     let tokens = ["old-token".into(), SecretString::from(TOKEN)];
     SlashCommand::new(
         &tokens,
-        Some(Base::parse("https://chat.example.com").unwrap()),
+        Some(Base::parse("url", "https://chat.example.com").unwrap()),
+        None,
+        None,
     )
 }
 
@@ -194,10 +196,46 @@ fn results_go_to_the_configured_server_only() {
         let event = verify(&format!("{ids}&response_url={url}")).unwrap();
         assert_eq!(event.reply_to.is_some(), used, "{url}");
     }
-    let without_url = SlashCommand::new(&[SecretString::from(TOKEN)], None);
+    let without_url = SlashCommand::new(&[SecretString::from(TOKEN)], None, None, None);
     let body = format!("{ids}&response_url=https://chat.example.com/x");
-    let verified = without_url.verify(&request(Some(FORM), &body), Timestamp::UNIX_EPOCH);
-    assert_eq!(event(verified).unwrap().reply_to, None);
+    let incoming = without_url.verify(&request(Some(FORM), &body), Timestamp::UNIX_EPOCH);
+    assert_eq!(event(incoming).unwrap().reply_to, None);
+}
+
+#[test]
+fn with_a_bot_results_go_into_the_thread() {
+    let base = || Base::parse("url", "https://chat.example.com").unwrap();
+    let client = crate::http_client().unwrap();
+    let bot = Arc::new(Bot::new(base(), client, "b0t".into()));
+    let forms = Arc::new(Forms::new(Arc::clone(&bot), crate::script::callbacks()));
+    let tokens = [SecretString::from(TOKEN)];
+    let surface = SlashCommand::new(&tokens, Some(base()), Some(bot), Some(forms));
+    let verify =
+        |body: &str| event(surface.verify(&request(Some(FORM), body), Timestamp::UNIX_EPOCH));
+
+    let event = verify(&complete().replace("root_id=", "root_id=r1")).unwrap();
+    assert_eq!(event.form_ticket.as_deref(), Some("trig1"));
+    let reply_to = event.reply_to.unwrap();
+    assert_eq!(reply_to.courier, "mattermost");
+    assert_eq!(
+        reply_to.live,
+        Some(rave_domain::ports::surface::LiveStart::Post)
+    );
+    assert_eq!(
+        reply_to.address,
+        serde_json::json!({
+            "channel": "c1", "root": "r1", "user": "u-ann", "asked": 0,
+            "response": {"url": "https://chat.example.com/hooks/commands/w1", "expires": 1_800_000},
+        })
+    );
+
+    let event = verify(&complete()).unwrap();
+    assert_eq!(event.reply_to.unwrap().address.get("root"), None);
+    let nowhere = complete().replace("channel_id=c1", "channel_id=");
+    assert_eq!(
+        verify(&nowhere).unwrap_err(),
+        malformed("channel_id is missing")
+    );
 }
 
 #[test]

@@ -26,7 +26,7 @@ impl Fake {
         let fake = Self {
             seen: Arc::default(),
             answer: (status, header),
-            base: Base::parse(&base).unwrap(),
+            base: Base::parse("url", &base).unwrap(),
         };
         let app = Router::new()
             .route("/hooks/commands/w1", post(command_webhook))
@@ -98,7 +98,7 @@ async fn trouble_that_may_pass_is_tried_again() {
         let why = format!("Mattermost answered {status}");
         assert_eq!(result, Err(DeliveryError::Later { why, after: None }));
     }
-    let limited = Fake::start(429, Some((RETRY_AFTER, "7")))
+    let limited = Fake::start(429, Some((http::header::RETRY_AFTER, "7")))
         .await
         .deliver()
         .await;
@@ -125,7 +125,7 @@ async fn redirects_are_not_followed() {
 async fn silence_and_a_closed_door_are_tried_again() {
     // Nobody accepts: the connection is made by the kernel and then nothing comes.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = Base::parse(&format!("http://{}", silent.local_addr().unwrap())).unwrap();
+    let base = Base::parse("url", &format!("http://{}", silent.local_addr().unwrap())).unwrap();
     let quick = reqwest::Client::builder()
         .read_timeout(Duration::from_millis(50))
         .build()

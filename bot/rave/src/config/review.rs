@@ -93,18 +93,32 @@ impl Config {
                     .to_owned(),
             );
         }
+        let bot = self.mattermost.bot_token.is_some() || self.mattermost.bot_token_file.is_some();
+        if bot && self.mattermost.callback_url.is_none() && self.server.public_url.is_none() {
+            warnings.push(
+                "[mattermost] has a bot, but neither mattermost.callback_url nor \
+                 server.public_url says where buttons and forms come back to, so there are none"
+                    .to_owned(),
+            );
+        }
         warnings
     }
 }
 
 /// What there is to compare of `[mattermost]`.
-fn mattermost(config: &Config) -> (Option<&str>, Vec<&str>, Option<&Path>) {
+fn mattermost(config: &Config) -> impl PartialEq {
     let section = &config.mattermost;
-    let tokens = section.slash_token.iter();
+    let tokens = section.slash_token.iter().chain(&section.bot_token);
     (
         section.url.as_deref(),
-        tokens.map(ExposeSecret::expose_secret).collect(),
+        section.callback_url.as_deref(),
+        tokens
+            .map(ExposeSecret::expose_secret)
+            .collect::<Vec<&str>>(),
+        section.bot_token.is_some(),
         section.slash_token_file.as_deref(),
+        section.bot_token_file.as_deref(),
+        section.websocket,
     )
 }
 

@@ -1,0 +1,302 @@
+//! The bot's connection: what is said to it in threads and direct messages.
+//!
+//! Frames are those of `model/websocket_message.go`. A frame that is missing (`seq`) means that
+//! Mattermost dropped some, so the connection is made anew; what was said in between is not seen.
+
+mod backoff;
+mod frame;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::{Sink, SinkExt as _, Stream, StreamExt as _};
+use rave_domain::ports::surface::{
+    Act, Answer, ChatHandler, ChatListener, ListenerFault, Place, Privacy, VerifiedEvent,
+};
+use rave_domain::{Account, Strength, Surface};
+use secrecy::ExposeSecret as _;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_tungstenite::connect_async_with_config;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
+
+use crate::address::Address;
+use crate::bot::{Bot, Me, Post};
+use crate::posts::{self, Posts};
+use backoff::Backoff;
+use frame::{Frame, Posted};
+
+/// The listener's name in logs and audit rows.
+const NAME: &str = "mattermost.websocket";
+
+/// Connecting and being greeted.
+const GREETED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Mattermost pings every minute (`pingInterval`); silence for longer is a dead connection.
+const SILENCE: Duration = Duration::from_secs(150);
+
+/// A post is at most about 900 KiB with its props.
+const LONGEST_FRAME: usize = 4 * 1024 * 1024;
+
+/// Commands worked on at a time; the next wait in the connection.
+const AT_ONCE: usize = 32;
+
+/// Hears what is said to the bot.
+pub(crate) struct Listener {
+    posts: Arc<Posts>,
+    /// How long the greeting may take.
+    greeted_within: Duration,
+}
+
+/// Why a connection ended.
+enum Ended {
+    /// It may be made again.
+    Again(String),
+    /// It may not.
+    ForGood(ListenerFault),
+}
+
+impl Listener {
+    pub(crate) fn new(posts: Arc<Posts>) -> Self {
+        Self {
+            posts,
+            greeted_within: GREETED_WITHIN,
+        }
+    }
+
+    /// One connection from its beginning to its end.
+    async fn connection(&self, handler: &Arc<dyn ChatHandler>, backoff: &mut Backoff) -> Ended {
+        let bot = &self.posts.bot;
+        // Asked each time: a token that was revoked is told here, where the connection would only
+        // stay silent.
+        let me = match bot.asks_who_it_is().await {
+            Ok(me) => me,
+            Err(fault) if fault.is(&[401, 403]) => {
+                return Ended::ForGood(ListenerFault {
+                    why: format!("Mattermost does not take the bot's token ({fault})"),
+                });
+            }
+            Err(fault) => return Ended::Again(fault.to_string()),
+        };
+        let socket = match connect(bot).await {
+            Ok(socket) => socket,
+            Err(why) => return Ended::Again(why),
+        };
+        tracing::info!(listener = NAME, bot = me.username, "listener_connected");
+        self.hear(socket, &me, handler, backoff).await
+    }
+
+    /// Takes frames until the connection ends.
+    async fn hear<S>(
+        &self,
+        mut socket: S,
+        me: &Me,
+        handler: &Arc<dyn ChatHandler>,
+        backoff: &mut Backoff,
+    ) -> Ended
+    where
+        S: Stream<Item = Result<Message, SocketError>> + Sink<Message, Error = SocketError> + Unpin,
+    {
+        let mut work = JoinSet::new();
+        let mut greeted = false;
+        let mut next = 0;
+        loop {
+            let patience = if greeted {
+                SILENCE
+            } else {
+                self.greeted_within
+            };
+            let message = match timeout(patience, socket.next()).await {
+                Ok(Some(Ok(message))) => message,
+                Ok(Some(Err(error))) => return Ended::Again(socket_fault(&error)),
+                Ok(None) => return Ended::Again("Mattermost closed the connection".to_owned()),
+                Err(_) => return Ended::Again("Mattermost has gone silent".to_owned()),
+            };
+            let text = match message {
+                Message::Text(text) => text,
+                // The answer to a ping is put together while reading and sent by this.
+                Message::Ping(_) => {
+                    if let Err(error) = socket.flush().await {
+                        return Ended::Again(socket_fault(&error));
+                    }
+                    continue;
+                }
+                Message::Close(_) => {
+                    return Ended::Again("Mattermost closed the connection".to_owned());
+                }
+                Message::Binary(_) | Message::Pong(_) | Message::Frame(_) => continue,
+            };
+            let Some(frame) = Frame::parse(&text) else {
+                continue;
+            };
+            if frame.seq != next {
+                return Ended::Again(format!("frame {next} is missing"));
+            }
+            next += 1;
+            if frame.event == "hello" {
+                greeted = true;
+                backoff.worked();
+                continue;
+            }
+            let Some(posted) = frame.posted() else {
+                continue;
+            };
+            if let Some(command) = command_in(&posted, me) {
+                if work.len() >= AT_ONCE {
+                    work.join_next().await;
+                }
+                let posts = Arc::clone(&self.posts);
+                let handler = Arc::clone(handler);
+                work.spawn(async move { answer(&posts, handler.as_ref(), posted, command).await });
+            }
+            while work.try_join_next().is_some() {}
+        }
+    }
+}
+
+#[async_trait]
+impl ChatListener for Listener {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn listen(&self, handler: Arc<dyn ChatHandler>) -> Result<(), ListenerFault> {
+        let mut backoff = Backoff::default();
+        loop {
+            match self.connection(&handler, &mut backoff).await {
+                Ended::ForGood(fault) => return Err(fault),
+                Ended::Again(why) => {
+                    let wait = backoff.next();
+                    let seconds = wait.as_secs_f32();
+                    tracing::warn!(listener = NAME, why, seconds, "listener_connects_again");
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
+}
+
+async fn connect(
+    bot: &Bot,
+) -> Result<
+    impl Stream<Item = Result<Message, SocketError>> + Sink<Message, Error = SocketError> + Unpin,
+    String,
+> {
+    let rest = bot.rest();
+    let url = rest.base().socket(["api", "v4", "websocket"]);
+    let mut request = url
+        .as_str()
+        .into_client_request()
+        .map_err(|error| socket_fault(&error))?;
+    let token = format!("Bearer {}", rest.token().expose_secret());
+    let mut token = HeaderValue::try_from(token)
+        .map_err(|_| "the bot's token is not one that can be sent".to_owned())?;
+    token.set_sensitive(true);
+    request.headers_mut().insert(AUTHORIZATION, token);
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(LONGEST_FRAME))
+        .max_frame_size(Some(LONGEST_FRAME));
+    let connected = connect_async_with_config(request, Some(config), true);
+    match timeout(GREETED_WITHIN, connected).await {
+        Ok(Ok((socket, _))) => Ok(socket),
+        Ok(Err(error)) => Err(socket_fault(&error)),
+        Err(_) => Err("Mattermost did not answer in time".to_owned()),
+    }
+}
+
+/// What a post asks of the bot: the words behind its name, or all of them where only the two are.
+fn command_in(posted: &Posted, me: &Me) -> Option<String> {
+    let Posted { post, privacy } = posted;
+    let by_a_person = post.kind.is_empty() && post.user_id != me.id && !is_made_by_a_program(post);
+    if !by_a_person {
+        return None;
+    }
+    let text = post.message.trim_start();
+    let named = text.strip_prefix('@').and_then(|rest| {
+        let name = rest.get(..me.username.len())?;
+        let behind = rest.get(me.username.len()..)?;
+        let whole = behind
+            .chars()
+            .next()
+            .is_none_or(|c| c.is_whitespace() || c == ':' || c == ',');
+        (whole && name.eq_ignore_ascii_case(&me.username)).then_some(behind)
+    });
+    let words = match (named, privacy) {
+        (Some(words), _) => words.trim_start_matches([':', ',']),
+        (None, Privacy::Direct) => text,
+        (None, Privacy::Shared) => return None,
+    };
+    Some(words.trim().to_owned())
+}
+
+/// Programs post in people's names: an answer of a slash command for all to read is a post of
+/// whoever asked, and what stands in it may be another program's output.
+fn is_made_by_a_program(post: &Post) -> bool {
+    let props = post.props.iter().flatten();
+    let mut marks = props.filter(|(name, _)| name.starts_with("from_"));
+    marks.any(|(_, value)| value.as_str() != Some("false") && value.as_bool() != Some(false))
+}
+
+/// Hands a command over and posts the answer in its thread.
+async fn answer(posts: &Posts, handler: &dyn ChatHandler, posted: Posted, command: String) {
+    let Posted { post, privacy } = posted;
+    let now = handler.now();
+    let address = Address::new(&post.channel_id, Some(post.thread()), &post.user_id, now);
+    let event = VerifiedEvent {
+        event_id: format!("post-{}", post.id),
+        account: Account::new(Surface::Mattermost, post.user_id.clone()),
+        strength: Strength::Token,
+        place: Place {
+            channel: post.channel_id.clone(),
+            privacy,
+        },
+        act: Act::Command { text: command },
+        reply_to: Some(address.reply_to(now)),
+        form_ticket: None,
+    };
+    let reply = match handler.handle(&event).await {
+        Answer::Reply(reply) | Answer::Form { instead: reply, .. } => reply,
+        Answer::FieldErrors(_) | Answer::Choices(_) => return,
+    };
+    let place = posts::Place {
+        channel: &post.channel_id,
+        root: Some(post.thread()),
+    };
+    let marks = posts::marks([]);
+    let said = posts.post(place, reply.content(), &marks, handler.now());
+    if let Err(fault) = said.await {
+        tracing::warn!(listener = NAME, why = %fault, "answer_not_posted");
+    }
+}
+
+/// In words of our own: an error may have the address in it.
+fn socket_fault(error: &SocketError) -> String {
+    match error {
+        SocketError::Http(response) => {
+            format!(
+                "Mattermost answered {} to the connection",
+                response.status().as_u16()
+            )
+        }
+        SocketError::Io(error) => format!("the connection to Mattermost broke ({})", error.kind()),
+        SocketError::Tls(_) => "Mattermost's certificate is not accepted".to_owned(),
+        SocketError::ConnectionClosed | SocketError::AlreadyClosed => {
+            "Mattermost closed the connection".to_owned()
+        }
+        SocketError::Capacity(_) => "Mattermost sent more than expected".to_owned(),
+        SocketError::Protocol(_)
+        | SocketError::WriteBufferFull(_)
+        | SocketError::Utf8(_)
+        | SocketError::AttackAttempt
+        | SocketError::Url(_)
+        | SocketError::HttpFormat(_) => "the connection to Mattermost broke".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

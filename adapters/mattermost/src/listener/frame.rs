@@ -1,0 +1,56 @@
+//! Frames of the connection.
+
+use rave_domain::ports::surface::Privacy;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::address::is_id;
+use crate::bot::Post;
+
+/// An event (`model.WebSocketEvent`). Answers to what a client sends have no `event`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Frame {
+    pub(super) event: String,
+    #[serde(default)]
+    data: Value,
+    #[serde(default)]
+    pub(super) seq: i64,
+}
+
+/// A new post.
+#[derive(Debug)]
+pub(super) struct Posted {
+    pub(super) post: Post,
+    pub(super) privacy: Privacy,
+}
+
+impl Frame {
+    /// An event; `None` for everything else.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// The post, where one was made. Edited ones say `post_edited` and are nobody's command.
+    pub(super) fn posted(&self) -> Option<Posted> {
+        if self.event != "posted" {
+            return None;
+        }
+        // JSON within JSON.
+        let post = self.data.get("post")?.as_str()?;
+        let post: Post = serde_json::from_str(post).ok()?;
+        let ids = [&post.id, &post.user_id, &post.channel_id];
+        if !ids.into_iter().all(|id| is_id(id)) {
+            return None;
+        }
+        // `D` is a conversation of two, and what the bot receives it is in.
+        let direct = self.data.get("channel_type").and_then(Value::as_str) == Some("D");
+        Some(Posted {
+            post,
+            privacy: if direct {
+                Privacy::Direct
+            } else {
+                Privacy::Shared
+            },
+        })
+    }
+}
