@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::app::{self, App, Overrides};
 use crate::config::{Config, ConfigError};
+use crate::setup::mattermost::{self, MattermostArgs};
 use crate::{demo, logging, rules, setup, trail};
 
 /// ChatOps for people on call.
@@ -116,6 +117,14 @@ enum SetupCommand {
         #[arg(long)]
         socket: bool,
     },
+    /// Make team, channel, slash command and bot in Mattermost where they are missing, and say what
+    /// remains to be done.
+    Mattermost {
+        #[command(flatten)]
+        sources: SourceArgs,
+        #[command(flatten)]
+        args: MattermostArgs,
+    },
 }
 
 impl SourceArgs {
@@ -185,6 +194,9 @@ pub fn main_with(overrides: Overrides) -> ExitCode {
                     Ok(())
                 }),
         ),
+        Command::Setup(SetupCommand::Mattermost { sources, args }) => {
+            done(setup_mattermost(&sources, &args))
+        }
         Command::Openapi => {
             print(rave_server::openapi().trim_end());
             Ok(ExitCode::SUCCESS)
@@ -382,6 +394,13 @@ fn explain(
     let mut values = bound.params;
     values.extend(bound.fields);
     print(&rules.policy.explain(person, intent, &values).to_string());
+    Ok(())
+}
+
+fn setup_mattermost(sources: &SourceArgs, args: &MattermostArgs) -> Result<(), String> {
+    let config = sources.load().map_err(|error| error.to_string())?;
+    let told = runtime()?.block_on(mattermost::run(&config, args, std::env::vars()))?;
+    print(&told);
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! What `rave setup` makes of the configuration.
 
+pub(crate) mod mattermost;
+
 use rave_slack::Connection;
 use url::Url;
 
