@@ -21,6 +21,8 @@ mod events;
 mod faults;
 mod layers;
 mod mutants;
+mod mattermost;
+mod mattermost_setup;
 mod openapi;
 mod runs;
 mod secrets;

@@ -127,6 +127,7 @@ impl Bot {
     pub(crate) async fn start(place: Place) -> Result<Self, StartError> {
         let live = Live::start(&place).await?;
         place.slack.rave_is_at(&live.base);
+        place.mattermost.rave_is_at(&live.base);
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -436,6 +437,7 @@ impl Bot {
         let live = Live::start(self.place()).await;
         let live = live.unwrap_or_else(|error| panic!("Rave does not start: {error}"));
         self.slack().rave_is_at(&live.base);
+        self.mattermost().rave_is_at(&live.base);
         self.live = Some(live);
     }
 
@@ -471,6 +473,11 @@ impl Bot {
             self.stacks().violations(),
             Vec::<String>::new(),
             "of the driver"
+        );
+        assert_eq!(
+            self.mattermost().violations(),
+            Vec::<String>::new(),
+            "of Mattermost"
         );
         assert_eq!(
             self.discord().violations(),

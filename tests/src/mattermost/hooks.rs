@@ -1,21 +1,16 @@
-//! A Mattermost that plays `response_url`: it takes what the real one takes and refuses what the
-//! real one refuses.
+//! `response_url`: answers to commands without a bot.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use rave_domain::Timestamp;
 use rave_domain::time::between;
-use rave_domain::{Clock, Timestamp};
 use serde_json::Value;
 
-use crate::clock::TestClock;
+use super::{FakeMattermost, Inner};
 
 /// A `response_url` works for 30 minutes.
 const LIVES: Duration = Duration::from_secs(30 * 60);
@@ -24,7 +19,7 @@ const LIVES: Duration = Duration::from_secs(30 * 60);
 const USES: u32 = 5;
 
 /// Posts hold this many characters.
-const LONGEST_POST: usize = 16_383;
+pub(super) const LONGEST_POST: usize = 16_383;
 
 /// One post that arrived through a `response_url`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,63 +33,23 @@ pub struct Message {
 }
 
 #[derive(Debug)]
-struct Hook {
+pub(super) struct Hook {
     person: String,
     made: Timestamp,
     uses: u32,
 }
 
-#[derive(Debug, Default)]
-struct Inner {
-    hooks: BTreeMap<String, Hook>,
-    messages: Vec<Message>,
-    heard: usize,
-    /// What was refused, with the status.
-    refused: Vec<u16>,
-    /// Answers with this status while it is set.
-    down: Option<StatusCode>,
-}
-
-/// The fake. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct FakeMattermost {
-    inner: Arc<Mutex<Inner>>,
-    clock: Arc<TestClock>,
-    base: String,
-}
-
 impl FakeMattermost {
-    /// Starts it on loopback, in the runtime of the caller.
-    pub async fn start(clock: Arc<TestClock>) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let fake = Self {
-            inner: Arc::default(),
-            clock,
-            base: format!("http://{}", listener.local_addr().unwrap()),
-        };
-        let routes = Router::new()
-            .route("/hooks/commands/{id}", post(command_hook))
-            .with_state(fake.clone());
-        tokio::spawn(async move { axum::serve(listener, routes).await });
-        fake
-    }
-
-    /// Its `SiteURL`.
-    #[must_use]
-    pub fn base(&self) -> &str {
-        &self.base
-    }
-
     /// A fresh `response_url` for a command of somebody.
     #[must_use]
     pub fn response_url(&self, person: &str) -> String {
-        let mut inner = self.inner.lock().unwrap();
+        let mut inner = self.inner();
         let id = format!("hook{:04}", inner.hooks.len() + 1);
         inner.hooks.insert(
             id.clone(),
             Hook {
                 person: person.to_owned(),
-                made: self.clock.now(),
+                made: self.now(),
                 uses: 0,
             },
         );
@@ -103,24 +58,24 @@ impl FakeMattermost {
 
     /// From now on every post is answered with this status.
     pub fn fails_with(&self, status: u16) {
-        self.inner.lock().unwrap().down = Some(StatusCode::from_u16(status).unwrap());
+        self.inner().down = Some(StatusCode::from_u16(status).unwrap());
     }
 
     /// It works again.
     pub fn is_back(&self) {
-        self.inner.lock().unwrap().down = None;
+        self.inner().down = None;
     }
 
     /// Statuses of refused posts so far.
     #[must_use]
     pub fn refused(&self) -> Vec<u16> {
-        self.inner.lock().unwrap().refused.clone()
+        self.inner().refused.clone()
     }
 
     /// The oldest message that nobody has heard yet.
     #[must_use]
     pub fn next(&self) -> Option<Message> {
-        let mut inner = self.inner.lock().unwrap();
+        let mut inner = self.inner();
         let message = inner.messages.get(inner.heard).cloned()?;
         inner.heard += 1;
         Some(message)
@@ -129,7 +84,7 @@ impl FakeMattermost {
     /// The oldest unheard message that holds a text.
     #[must_use]
     pub fn next_with(&self, text: &str) -> Option<Message> {
-        let mut inner = self.inner.lock().unwrap();
+        let mut inner = self.inner();
         let from = inner.heard;
         let at = from
             + inner.messages[from..]
@@ -144,18 +99,18 @@ impl FakeMattermost {
     /// Messages that nobody has heard.
     #[must_use]
     pub fn unheard(&self) -> Vec<Message> {
-        let inner = self.inner.lock().unwrap();
+        let inner = self.inner();
         inner.messages[inner.heard..].to_vec()
     }
 
     /// Every message so far.
     #[must_use]
     pub fn all(&self) -> Vec<Message> {
-        self.inner.lock().unwrap().messages.clone()
+        self.inner().messages.clone()
     }
 
     fn take(&self, id: &str, headers: &HeaderMap, body: &Bytes) -> (StatusCode, &'static str) {
-        let mut inner = self.inner.lock().unwrap();
+        let mut inner = self.inner();
         let answer = self.judge(&mut inner, id, headers, body);
         if answer.0 != StatusCode::OK {
             inner.refused.push(answer.0.as_u16());
@@ -173,7 +128,7 @@ impl FakeMattermost {
         if let Some(status) = inner.down {
             return (status, "down");
         }
-        let now = self.clock.now();
+        let now = self.now();
         let Some(hook) = inner.hooks.get_mut(id) else {
             return (StatusCode::NOT_FOUND, "no such hook");
         };
@@ -215,7 +170,7 @@ impl FakeMattermost {
     }
 }
 
-async fn command_hook(
+pub(super) async fn command_hook(
     State(fake): State<FakeMattermost>,
     Path(id): Path<String>,
     headers: HeaderMap,

@@ -1,0 +1,196 @@
+//! A run in Mattermost with a bot: one message, real buttons, forms, threads.
+
+use std::time::Duration;
+
+use rave_tests::{Bot, FakeChat, Seen, World, wait_for};
+
+async fn start() -> Bot {
+    World::new()
+        .config("mattermost.bot_token", "bot-token")
+        .config("mattermost.callback_url", "http://rave.test")
+        .start()
+        .await
+}
+
+/// Waits until a run's message says something.
+async fn reads(bot: &Bot, run: &str, text: &str) -> String {
+    wait_for(&format!("{run} to say {text:?}"), || async {
+        let message = bot.mattermost().message_of(run).unwrap_or_default();
+        if message.contains(text) {
+            Ok(message)
+        } else {
+            Err(message)
+        }
+    })
+    .await
+}
+
+/// Asks for something that needs an approval.
+async fn asks(bot: &Bot, run: &str) -> String {
+    let seen = bot.mattermost().types("ann", "rollout media").await;
+    let noted = format!("{run} waits for approval; its message is below.");
+    assert_eq!(seen, Seen::Alone(noted));
+    reads(bot, run, "[Approve]").await
+}
+
+#[tokio::test]
+async fn a_run_is_one_message_with_buttons_from_the_first_word_to_the_last() {
+    let bot = start().await;
+    let message = asks(&bot, "run_0001").await;
+    assert!(message.ends_with("[Approve] [Deny] [Cancel]"), "{message}");
+
+    // Never the one who asked.
+    let seen = bot.mattermost().presses("ann", "run_0001", "Approve").await;
+    let Seen::Alone(refusal) = seen else {
+        panic!("{seen:?}")
+    };
+    assert!(refusal.contains("somebody else must decide"), "{refusal}");
+
+    let seen = bot.mattermost().presses("bob", "run_0001", "Approve").await;
+    let Seen::Alone(thanks) = seen else {
+        panic!("{seen:?}")
+    };
+    assert!(thanks.starts_with("bob approved it."), "{thanks}");
+    bot.reaches("run_0001", "succeeded").await;
+    let last = reads(&bot, "run_0001", "succeeded.").await;
+    assert!(last.ends_with("[Show log]"), "{last}");
+    assert_eq!(bot.mattermost().messages_of("run_0001"), 1);
+    assert_eq!(bot.mattermost().unheard(), []);
+
+    let seen = bot
+        .mattermost()
+        .presses("bob", "run_0001", "Show log")
+        .await;
+    assert!(matches!(seen, Seen::Alone(_)), "{seen:?}");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn who_denies_is_asked_for_a_reason() {
+    let bot = start().await;
+    asks(&bot, "run_0001").await;
+    let seen = bot.mattermost().presses("bob", "run_0001", "Deny").await;
+    let fields = vec![("reason".to_owned(), "Reason".to_owned())];
+    let title = "Deny this run".to_owned();
+    assert_eq!(seen, Seen::Form { title, fields });
+    let seen = bot
+        .mattermost()
+        .sends("bob", &[("reason", "not on a Friday")])
+        .await;
+    assert_eq!(seen, Seen::Nothing);
+    let message = reads(&bot, "run_0001", "was cancelled").await;
+    assert!(
+        message.contains("bob denied it: not on a Friday"),
+        "{message}"
+    );
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_message_that_was_deleted_comes_back_with_what_is_new() {
+    let bot = start().await;
+    asks(&bot, "run_0001").await;
+    bot.delivers_all().await;
+    bot.mattermost().deletes_message_of("run_0001");
+    assert_eq!(bot.mattermost().message_of("run_0001"), None);
+    let seen = bot.mattermost().types("bob", "approve run_0001").await;
+    assert!(matches!(seen, Seen::Everybody(_)), "{seen:?}");
+    bot.reaches("run_0001", "succeeded").await;
+    reads(&bot, "run_0001", "succeeded.").await;
+    assert_eq!(bot.mattermost().messages_of("run_0001"), 1);
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_press_that_comes_again_does_nothing_and_anothers_is_refused() {
+    let mut bot = start().await;
+    asks(&bot, "run_0001").await;
+    let (_, press) = bot
+        .mattermost()
+        .click("bob", "run_0001", "Approve")
+        .unwrap();
+    let mut forged = press.clone();
+    forged["context"]["run"] = "run_0002".into();
+    let api = bot.api().with_key("");
+    let refused = api.post("/chat/mattermost/action", &forged).await;
+    assert_eq!(refused.status, 401);
+    bot.audited("signature.refused").await;
+
+    let first = api.post("/chat/mattermost/action", &press).await;
+    bot.reaches("run_0001", "succeeded").await;
+    reads(&bot, "run_0001", "succeeded.").await;
+    let again = api.post("/chat/mattermost/action", &press).await;
+    assert_eq!((first.status, again.status), (200, 200));
+    let decided = bot.audit().await;
+    let decided = decided
+        .iter()
+        .filter(|row| row.entry.event == "run.approved");
+    assert!(decided.count() <= 1);
+    assert_eq!(bot.stacks().effects().len(), 2);
+    // A dialog that nobody opened.
+    let made_up = serde_json::json!({
+        "type": "dialog_submission", "state": "x.y", "user_id": "u-bob", "submission": {},
+    });
+    let refused = api.post("/chat/mattermost/dialog", &made_up).await;
+    assert_eq!(refused.status, 401);
+    bot.expects_error("nothing");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_said_to_the_bot_in_a_thread_is_answered_there() {
+    let bot = start().await;
+    asks(&bot, "run_0001").await;
+    wait_for("the connection", || async {
+        let kept = bot.mattermost().connections();
+        if kept == 1 {
+            Ok(())
+        } else {
+            Err(format!("{kept} connections"))
+        }
+    })
+    .await;
+    let seen = bot
+        .mattermost()
+        .types_in_thread("bob", "run_0001", "approve run_0001")
+        .await;
+    let Seen::Everybody(answer) = seen else {
+        panic!("{seen:?}")
+    };
+    assert!(answer.starts_with("bob approved it."), "{answer}");
+    bot.reaches("run_0001", "succeeded").await;
+    let help = bot.mattermost().writes_alone("ann", "help").await;
+    assert!(help.contains("rollout media"), "{help}");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn without_the_bot_in_the_channel_the_command_itself_is_answered() {
+    let mut bot = start().await;
+    bot.mattermost().bot_leaves();
+    let seen = bot.mattermost().types("ann", "rollout web").await;
+    assert!(matches!(seen, Seen::Alone(_)), "{seen:?}");
+    bot.reaches("run_0001", "succeeded").await;
+    let said = bot.hears_with("succeeded.").await;
+    assert!(said.contains("run_0001"), "{said}");
+    while bot.mattermost().next().is_some() {}
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_chat_that_was_down_gets_the_last_word_once() {
+    let bot = start().await;
+    asks(&bot, "run_0001").await;
+    bot.delivers_all().await;
+    bot.mattermost().goes_down(503);
+    bot.api()
+        .with_key("token-of-bob")
+        .post("/api/v1/runs/run_0001/approve", &serde_json::json!({}))
+        .await;
+    bot.reaches("run_0001", "succeeded").await;
+    bot.mattermost().is_back();
+    bot.turn(Duration::from_secs(3600));
+    reads(&bot, "run_0001", "succeeded.").await;
+    assert_eq!(bot.mattermost().messages_of("run_0001"), 1);
+    bot.finish().await;
+}
