@@ -315,3 +315,73 @@ async fn what_is_sent_again_is_done_once() {
     assert_eq!(bot.stacks().done(), ["rollout_web", "rollout_web"]);
     bot.finish().await;
 }
+
+#[tokio::test]
+async fn without_a_public_address_rave_connects_to_slack() {
+    let world = World::new().on_slack().without("slack.signing_secret");
+    let mut bot = world.config("slack.app_token", "xapp-fake").start().await;
+    let slack = bot.slack().clone();
+    let connects = async |number: usize| {
+        wait_for("a connection", || async {
+            let now = slack.connections();
+            if now == number {
+                Ok(())
+            } else {
+                Err(format!("{now} connections"))
+            }
+        })
+        .await;
+    };
+    connects(1).await;
+    let seen = slack.types("ann", "/rave rollout media").await;
+    assert!(
+        matches!(&seen, Seen::Alone(text) if text.contains("run_0001")),
+        "{seen:?}"
+    );
+    says(&bot, "run_0001", "[Approve]").await;
+    // The next connection is there before the old one ends.
+    slack.says_goodbye();
+    connects(2).await;
+    let form = slack.presses("bob", "run_0001", "Deny").await;
+    assert!(matches!(&form, Seen::Form { .. }), "{form:?}");
+    slack.ends_a_connection();
+    connects(1).await;
+    let seen = slack
+        .types_in_thread("bob", "run_0001", "approve run_0001")
+        .await;
+    assert!(
+        matches!(&seen, Seen::Everybody(text) if text.contains("bob approved it")),
+        "{seen:?}"
+    );
+    says(&bot, "run_0001", "succeeded.").await;
+    bot.restart().await;
+    connects(1).await;
+    let seen = slack.types("ann", "/rave show run_0001").await;
+    assert!(
+        matches!(&seen, Seen::Alone(text) | Seen::Everybody(text) if text.contains("succeeded")),
+        "{seen:?}"
+    );
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn long_output_comes_as_a_file_and_mentions_nobody() {
+    let bot = World::new().on_slack().start().await;
+    let slack = bot.slack().clone();
+    let lines = (0..3000).map(|n| format!("line {n} <!channel> <@UANN> ``` äöü\n"));
+    let output: String = lines.collect();
+    bot.stacks().prints("rollout_web", output.leak());
+    slack.types("ann", "/rave rollout web").await;
+    says(&bot, "run_0001", "succeeded.").await;
+    bot.delivers_all().await;
+    // What mentions somebody, and what is not measured in bytes, is a violation of the fake's.
+    let files = slack.files();
+    assert_eq!(files.len(), 1, "{files:?}");
+    assert_eq!(files[0].0, "run_0001.1.rollout_web.txt");
+    assert!(
+        files[0].1.contains("line 2999 <!channel>"),
+        "{}",
+        files[0].1
+    );
+    bot.finish().await;
+}

@@ -5,6 +5,7 @@ mod blocks;
 mod files;
 mod people;
 mod port;
+mod socket;
 mod web;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,9 @@ const BOT: &str = "UBOT";
 /// What Slack signs with.
 pub const SIGNING_SECRET: &str = "0123456789abcdef0123456789abcdef";
 const BOT_TOKEN: &str = "xoxb-fake";
+
+/// The token that opens connections.
+const APP_TOKEN: &str = "xapp-fake";
 
 /// A message in the channel, or one that only somebody sees.
 #[derive(Debug, Clone)]
@@ -113,6 +117,8 @@ struct Inner {
     views: BTreeMap<String, Value>,
     files: BTreeMap<String, File>,
     said: Vec<Said>,
+    /// Connections that Rave keeps, oldest first.
+    links: Vec<socket::Link>,
     bot_is_out: bool,
     down: Option<StatusCode>,
     violations: Vec<String>,
@@ -125,6 +131,8 @@ pub struct FakeSlack {
     inner: Arc<Mutex<Inner>>,
     clock: Arc<TestClock>,
     base: String,
+    /// Where connections are taken.
+    socket: String,
     client: reqwest::Client,
 }
 
@@ -138,10 +146,12 @@ impl FakeSlack {
     /// Starts it on loopback, in the runtime of the caller.
     pub async fn start(clock: Arc<TestClock>) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let links = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let fake = Self {
             inner: Arc::default(),
             clock,
             base: format!("http://{}", listener.local_addr().unwrap()),
+            socket: format!("ws://{}/link", links.local_addr().unwrap()),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
         };
         let routes = Router::new()
@@ -149,6 +159,7 @@ impl FakeSlack {
             .route("/hook/{id}", post(web::response_url))
             .route("/upload/{id}", post(files::upload))
             .with_state(fake.clone());
+        tokio::spawn(socket::listen(fake.clone(), links));
         tokio::spawn(async move { axum::serve(listener, routes).await });
         fake
     }

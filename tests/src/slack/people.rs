@@ -104,6 +104,10 @@ impl FakeSlack {
 
     /// Posts to Rave, signed; an error is what Slack shows as a failure.
     async fn posts(&self, path: &str, kind: &str, body: String) -> Result<Value, String> {
+        let link = self.inner().links.last().cloned();
+        if let Some(link) = link {
+            return self.sends_envelope(&link, path, &body).await;
+        }
         let at = self.now().as_second();
         let request = self.signed(path, kind, body, SIGNING_SECRET, at)?;
         let began = Instant::now();
@@ -364,6 +368,8 @@ impl FakeSlack {
         let (ts, event_id) = {
             let now = self.now();
             let mut inner = self.inner();
+            // Whoever writes has closed what was open.
+            inner.views.remove(&user(who));
             let ts = inner.ts(now);
             inner.messages.push(Message {
                 ts: ts.clone(),

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 use rave_domain::time::between;
 use serde_json::{Map, Value, json};
 
-use super::{BOT, BOT_TOKEN, By, CHANNEL, FakeSlack, File, Inner, Message, blocks};
+use super::{APP_TOKEN, BOT, BOT_TOKEN, By, CHANNEL, FakeSlack, File, Inner, Message, blocks};
 
 /// A `response_url` takes five messages within half an hour.
 const USES: u32 = 5;
@@ -17,6 +17,9 @@ const LIVES: Duration = Duration::from_secs(30 * 60);
 
 /// A trigger works for three seconds.
 const TRIGGER_LIVES: Duration = Duration::from_secs(3);
+
+/// What opens a connection of Socket Mode.
+const OPEN: &str = "apps.connections.open";
 
 /// What a method that is given these arguments may be given.
 const POST: [&str; 12] = [
@@ -53,7 +56,7 @@ pub(super) async fn method(
     if let Some(status) = fake.inner().down {
         return down(status);
     }
-    let answer = authentic(&headers)
+    let answer = authentic(&method, &headers)
         .and_then(|()| arguments(&method, &headers, &body))
         .and_then(|arguments| fake.call(&method, &arguments));
     match answer {
@@ -82,10 +85,11 @@ fn down(status: StatusCode) -> Response {
     (status, "<html>trouble</html>").into_response()
 }
 
-fn authentic(headers: &HeaderMap) -> Result<(), No> {
+fn authentic(method: &str, headers: &HeaderMap) -> Result<(), No> {
+    let expected = if method == OPEN { APP_TOKEN } else { BOT_TOKEN };
     let token = headers.get("authorization").and_then(|it| it.to_str().ok());
     match token {
-        Some(token) if token == format!("Bearer {BOT_TOKEN}") => Ok(()),
+        Some(token) if token == format!("Bearer {expected}") => Ok(()),
         Some(_) => Err(No::Word("invalid_auth")),
         None => Err(No::Fault("not_authed", "no token in the header".to_owned())),
     }
@@ -96,7 +100,8 @@ fn arguments(method: &str, headers: &HeaderMap, body: &Bytes) -> Result<Argument
     let kind = headers.get("content-type").and_then(|it| it.to_str().ok());
     let kind = kind.unwrap_or_default();
     let fault = |why: String| No::Fault("invalid_arguments", why);
-    let reads = method.starts_with("conversations.") || method == "files.getUploadURLExternal";
+    let reads = method.starts_with("conversations.")
+        || [OPEN, "files.getUploadURLExternal"].contains(&method);
     let arguments: Arguments = if reads {
         if kind != "application/x-www-form-urlencoded" {
             return Err(fault(format!("a method that reads was sent {kind}")));
@@ -175,6 +180,14 @@ impl FakeSlack {
                 Ok(json!({"channel": text(arguments, "channel"), "ts": ts}))
             }
             "conversations.history" | "conversations.replies" => inner.read(arguments),
+            OPEN => {
+                if !arguments.is_empty() {
+                    let why = "the token belongs into the header, and nothing else".to_owned();
+                    return Err(No::Fault("invalid_arguments", why));
+                }
+                let ticket = inner.id("ticket");
+                Ok(json!({"url": format!("{}?ticket={ticket}", self.socket)}))
+            }
             "views.open" => inner.open(arguments, now),
             "files.getUploadURLExternal" => {
                 let length: usize = text(arguments, "length").parse().unwrap_or_default();
