@@ -88,7 +88,7 @@ pub fn next_steps(connection: &Connection) -> String {
         Connection::Http(base) => (
             "signing_secret_file = \"…\"   # Basic Information > App Credentials > Signing Secret",
             format!(
-                "Restart Rave and let {}/chat/slack/ reach it. Then press \
+                "Restart Rave and let {}/chat/slack/ reach it. Then press\n   \
                  `Retry` at Event Subscriptions > Request URL: Slack asks, and Rave answers.",
                 base.as_str().trim_end_matches('/')
             ),
@@ -106,12 +106,14 @@ pub fn next_steps(connection: &Connection) -> String {
          [slack]\n   \
          {secrets}\n   \
          bot_token_file = \"…\"        # OAuth & Permissions > Bot User OAuth Token (xoxb-…)\n\
-         4. {reach}\n\
-         5. Invite Rave into a channel with `/invite @rave`, and type `/rave whoami`: Rave says which\n   \
-         account you have. Give it to a person and restart:\n   \
+         4. Say who you are. Slack shows the member id in your profile (… > Copy member ID), and in a\n   \
+         browser the workspace's id in the address (app.slack.com/client/T0123/…):\n   \
          [people.ann]\n   \
+         roles = [\"admin\"]\n   \
          accounts = {{ slack = \"T0123/U0123\" }}\n\
-         6. Type `/rave help`."
+         5. {reach}\n\
+         6. Invite Rave into a channel with `/invite @rave`, and type `/rave help`. Whoever Rave does\n   \
+         not know is told which account they have."
     )
 }
 
