@@ -4,18 +4,26 @@ use rave_domain::ports::courier::Alert;
 use rave_domain::redact::printable;
 use serde::Serialize;
 
-/// Descriptions of embeds hold 4096 characters ("Embed Limits").
-const DESCRIPTION_LIMIT: usize = 4096;
+use crate::render::{EMBED_LIMIT, length, one_line, shortened, unfenced};
 
 const TITLE: &str = "ChatOps Audit";
 const GREEN: u32 = 0x00_FF00;
 const RED: u32 = 0xFF_0000;
 
-/// The body of "Execute Webhook".
+/// The body of "Execute Webhook" and of "Create Message".
 #[derive(Debug, Serialize)]
 pub(crate) struct Message {
     embeds: [Embed; 1],
     allowed_mentions: AllowedMentions,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    once: Option<Once>,
+}
+
+/// With the same nonce a message is posted once within some minutes.
+#[derive(Debug, Serialize)]
+struct Once {
+    nonce: String,
+    enforce_nonce: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -27,88 +35,52 @@ struct Embed {
     timestamp: String,
 }
 
-/// Without it, webhooks mention whoever the text names.
+/// Without it, a text mentions whom it names.
 #[derive(Debug, Serialize)]
 struct AllowedMentions {
     parse: [&'static str; 0],
 }
 
-impl Message {
-    pub(crate) fn of(alert: &Alert) -> Self {
-        Self {
-            embeds: [Embed {
-                title: TITLE,
-                description: description(&alert.title, &alert.text),
-                color: if alert.good { GREEN } else { RED },
-                timestamp: alert.at.to_string(),
-            }],
-            allowed_mentions: AllowedMentions { parse: [] },
-        }
+/// The alert for a webhook.
+pub(crate) fn for_webhook(alert: &Alert) -> Message {
+    message(alert, None)
+}
+
+/// The alert for a channel, as the bot.
+pub(crate) fn for_channel(alert: &Alert, nonce: String) -> Message {
+    message(
+        alert,
+        Some(Once {
+            nonce,
+            enforce_nonce: true,
+        }),
+    )
+}
+
+fn message(alert: &Alert, once: Option<Once>) -> Message {
+    Message {
+        embeds: [Embed {
+            title: TITLE,
+            description: description(&alert.title, &alert.text),
+            color: if alert.good { GREEN } else { RED },
+            timestamp: alert.at.to_string(),
+        }],
+        allowed_mentions: AllowedMentions { parse: [] },
+        once,
     }
 }
 
 /// The title, and the details as a code block so that nothing in them is formatted or linked.
 fn description(title: &str, text: &str) -> String {
-    let title = shortened(&plain(&printable(title.as_bytes())), 1000);
+    let title = shortened(&one_line(title), 1000);
     let text = printable(text.as_bytes());
     if text.trim().is_empty() {
         return title;
     }
     let frame = "\n```\n\n```";
-    let room = DESCRIPTION_LIMIT - length(&title) - length(frame);
+    let room = EMBED_LIMIT - length(&title) - length(frame);
     let text = shortened(&unfenced(text.trim_matches('\n')), room);
     format!("{title}\n```\n{text}\n```")
-}
-
-/// Markdown's own characters, made plain. Underscores inside names are left: they mean nothing
-/// there and names must stay readable.
-fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut before = ' ';
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        let next = chars.peek().copied().unwrap_or(' ');
-        let special = match c {
-            '\\' | '`' | '*' | '~' | '|' | '[' | '<' | '>' | '#' => true,
-            '_' => !(before.is_alphanumeric() && next.is_alphanumeric()),
-            _ => false,
-        };
-        if special {
-            out.push('\\');
-        }
-        out.push(if c == '\n' { ' ' } else { c });
-        before = c;
-    }
-    out
-}
-
-/// Three backticks anywhere would end the block, so they are kept apart by an invisible space.
-fn unfenced(text: &str) -> String {
-    text.replace("``", "`\u{200b}`")
-}
-
-fn shortened(text: &str, room: usize) -> String {
-    let whole = length(text);
-    if whole <= room {
-        return text.to_owned();
-    }
-    // The note is a little longer than any number in it.
-    let keep = room.saturating_sub(48);
-    let mut used = 0;
-    let start: String = text
-        .chars()
-        .take_while(|c| {
-            used += c.len_utf16();
-            used <= keep
-        })
-        .collect();
-    let start = start.trim_end_matches('\\');
-    format!("{start}… {} characters more", whole - length(start))
-}
-
-/// Discord does not say how it counts; UTF-16 units are the most cautious reading.
-fn length(text: &str) -> usize {
-    text.encode_utf16().count()
 }
 
 #[cfg(test)]
@@ -124,7 +96,7 @@ mod tests {
             good,
             at: Timestamp::UNIX_EPOCH,
         };
-        serde_json::to_string_pretty(&Message::of(&alert)).unwrap()
+        serde_json::to_string_pretty(&for_webhook(&alert)).unwrap()
     }
 
     #[test]
@@ -166,7 +138,7 @@ mod tests {
         let shown = description("_a_ **b** [x](y)\n<@1>", "`````\n@everyone\u{1b}[31m");
         assert_eq!(
             shown.replace('\u{200b}', "·"),
-            "\\_a\\_ \\*\\*b\\*\\* \\[x](y) \\<@1\\>\n```\n`·``·``\n@everyone\n```"
+            "\\_a\\_ \\*\\*b\\*\\* \\[x\\](y) \\<@·1>\n```\n`·``·``\n@everyone\n```"
         );
     }
 
@@ -174,10 +146,10 @@ mod tests {
     fn long_alerts_fit_and_say_what_is_missing() {
         for (title, text) in [("x", "e".repeat(9000)), ("x", "😀".repeat(9000))] {
             let shown = description(title, &text);
-            assert!(length(&shown) <= DESCRIPTION_LIMIT, "{}", length(&shown));
+            assert!(length(&shown) <= EMBED_LIMIT, "{}", length(&shown));
             assert!(shown.ends_with(" characters more\n```"));
         }
         let shown = description(&"*".repeat(5000), &"e".repeat(5000));
-        assert!(length(&shown) <= DESCRIPTION_LIMIT);
+        assert!(length(&shown) <= EMBED_LIMIT);
     }
 }

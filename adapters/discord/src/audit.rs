@@ -1,55 +1,58 @@
-//! The courier of audit alerts.
+//! The courier of audit alerts: a webhook, a channel that the bot posts into, or both.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use http::StatusCode;
-use http::header::{RETRY_AFTER, USER_AGENT as USER_AGENT_HEADER};
+use http::Method;
 use rave_domain::ports::courier::{Alert, Courier, DeliveryError, Parcel, Receipt};
 use serde::Deserialize;
 use url::Url;
 
-use crate::alert::Message;
+use crate::alert;
+use crate::api::{self, Api, As, Body, Budget, Refused, code};
+use crate::config::Snowflake;
+use crate::nonce;
 
 /// The courier's name in outbox rows.
-pub const COURIER: &str = "discord.audit";
+pub(crate) const COURIER: &str = "discord.audit";
 
-/// `DiscordBot ($url, $versionNumber)`; other names may be blocked (error 40333).
-pub(crate) const USER_AGENT: &str = concat!(
-    "DiscordBot (https://rave.example.com, ",
-    env!("CARGO_PKG_VERSION"),
-    ")"
-);
+/// Alerts that one of two places has taken and the other has not, remembered for the next try.
+const REMEMBERED: usize = 1000;
 
-/// The whole exchange, connection included.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+/// Where alerts go.
+pub(crate) struct AuditAlerts {
+    webhook: Option<Webhook>,
+    channel: Option<Channel>,
+    /// What the webhook has taken while the channel did not.
+    by_webhook: Mutex<BTreeSet<String>>,
+}
 
-/// A message is about 5 KiB with its embed; more is not an answer of Discord's.
-const LONGEST_ANSWER: usize = 64 * 1024;
-
-/// The JSON code of a deleted webhook ("Unknown Webhook").
-const UNKNOWN_WEBHOOK: u64 = 10_015;
-
-/// Posts alerts to one webhook. The address holds the webhook's token and is never printed.
-pub(crate) struct AuditWebhook {
+/// One webhook. The address holds its token and is never printed.
+pub(crate) struct Webhook {
     url: Url,
     client: reqwest::Client,
-    /// The webhook was deleted: asking again would get our address restricted.
+    budget: Arc<Budget>,
+    /// It was deleted: asking again would get our address restricted.
     gone: AtomicBool,
 }
 
-/// What is read of an answer: a message's id, or what an error says.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Answer {
-    id: Option<String>,
-    code: Option<u64>,
-    retry_after: Option<f64>,
+/// One channel, as the bot.
+pub(crate) struct Channel {
+    pub(crate) api: Api,
+    pub(crate) id: Snowflake,
 }
 
-impl AuditWebhook {
-    pub(crate) fn new(mut url: Url, client: reqwest::Client) -> Self {
+/// What is read of a posted message.
+#[derive(Debug, Deserialize)]
+struct Posted {
+    id: Option<String>,
+}
+
+impl Webhook {
+    pub(crate) fn new(mut url: Url, client: reqwest::Client, budget: Arc<Budget>) -> Self {
         // Without `wait`, Discord answers before it has taken the message and loses it silently.
         let others: Vec<(String, String)> = url
             .query_pairs()
@@ -63,107 +66,135 @@ impl AuditWebhook {
         Self {
             url,
             client,
+            budget,
             gone: AtomicBool::new(false),
         }
     }
 
     async fn post(&self, alert: &Alert) -> Result<Receipt, DeliveryError> {
-        let response = self
+        if self.gone.load(Ordering::Relaxed) {
+            return Err(never("the audit webhook was deleted at Discord"));
+        }
+        let request = self
             .client
             .post(self.url.clone())
-            .header(USER_AGENT_HEADER, USER_AGENT)
-            .timeout(TIMEOUT)
-            .json(&Message::of(alert))
-            .send()
-            .await
-            .map_err(|error| later(failure(&error), None))?;
-        let status = response.status();
-        let header = retry_after_header(&response);
-        let answer = read(response).await;
-        if status.is_success() {
-            return Ok(Receipt {
-                message_id: answer.id,
-            });
+            .json(&alert::for_webhook(alert));
+        match api::send(&self.budget, request).await {
+            Ok(answer) => Ok(Receipt {
+                // That it was taken says the status; an answer that cannot be read changes nothing.
+                message_id: serde_json::from_slice::<Posted>(&answer)
+                    .ok()
+                    .and_then(|posted| posted.id),
+            }),
+            Err(refused) => {
+                if let Refused::No { code, .. } = refused
+                    && code == code::UNKNOWN_WEBHOOK
+                {
+                    self.gone.store(true, Ordering::Relaxed);
+                }
+                Err(refused.into())
+            }
         }
-        Err(self.verdict(status, &answer, header))
+    }
+}
+
+impl Channel {
+    /// The nonce makes a second try within minutes find the first one's message.
+    async fn post(&self, alert: &Alert, dedupe: &str) -> Result<Receipt, DeliveryError> {
+        let id = self.id.to_string();
+        let message = alert::for_channel(alert, nonce(&["alert", dedupe]));
+        let posted: Posted = self
+            .api
+            .call(
+                Method::POST,
+                &["channels", &id, "messages"],
+                As::Bot,
+                Body::json(&message),
+            )
+            .await?;
+        Ok(Receipt {
+            message_id: posted.id,
+        })
+    }
+}
+
+impl AuditAlerts {
+    pub(crate) fn new(webhook: Option<Webhook>, channel: Option<Channel>) -> Option<Self> {
+        (webhook.is_some() || channel.is_some()).then(|| Self {
+            webhook,
+            channel,
+            by_webhook: Mutex::default(),
+        })
     }
 
-    fn verdict(
+    /// Both places. An alert that reached one of them and never will reach the other has been
+    /// delivered; one that may reach the other later is tried again there alone.
+    async fn both(
         &self,
-        status: StatusCode,
-        answer: &Answer,
-        header: Option<Duration>,
-    ) -> DeliveryError {
-        let why = format!("Discord answered {}", status.as_u16());
-        if answer.code == Some(UNKNOWN_WEBHOOK) {
-            self.gone.store(true, Ordering::Relaxed);
+        webhook: &Webhook,
+        channel: &Channel,
+        alert: &Alert,
+        dedupe: &str,
+    ) -> Result<Receipt, DeliveryError> {
+        let known = self.taken().contains(dedupe);
+        let by_webhook = if known {
+            Ok(Receipt::default())
+        } else {
+            webhook.post(alert).await
+        };
+        let by_channel = channel.post(alert, dedupe).await;
+        self.taken().remove(dedupe);
+        match (by_webhook, by_channel) {
+            (Ok(receipt), Err(DeliveryError::Later { why, after })) => {
+                drop(receipt);
+                let mut taken = self.taken();
+                if taken.len() < REMEMBERED {
+                    taken.insert(dedupe.to_owned());
+                }
+                Err(DeliveryError::Later { why, after })
+            }
+            (Ok(receipt), Err(DeliveryError::Never { why }))
+            | (Err(DeliveryError::Never { why }), Ok(receipt)) => {
+                tracing::error!(why, "audit_alert_in_one_place_only");
+                Ok(receipt)
+            }
+            (Ok(_), taken @ Ok(_)) => taken,
+            // The channel knows its message again by the nonce.
+            (later @ Err(DeliveryError::Later { .. }), _) => later,
+            (Err(DeliveryError::Never { .. }), refused @ Err(_)) => refused,
         }
-        if status == StatusCode::TOO_MANY_REQUESTS {
-            let after = answer
-                .retry_after
-                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-                .or(header);
-            return later(why, after);
-        }
-        if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
-            return later(why, header);
-        }
-        DeliveryError::Never { why }
+    }
+
+    /// What is in there is valid after each statement, so a panic elsewhere spoils nothing.
+    fn taken(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.by_webhook
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
-impl Courier for AuditWebhook {
+impl Courier for AuditAlerts {
     fn name(&self) -> &'static str {
         COURIER
     }
 
-    async fn deliver(&self, parcel: &Parcel, _dedupe: &str) -> Result<Receipt, DeliveryError> {
+    async fn deliver(&self, parcel: &Parcel, dedupe: &str) -> Result<Receipt, DeliveryError> {
         let Parcel::Alert(alert) = parcel else {
-            return Err(never("the audit webhook takes alerts, not messages"));
+            return Err(never("the audit courier takes alerts, not messages"));
         };
-        if self.gone.load(Ordering::Relaxed) {
-            return Err(never("the audit webhook was deleted at Discord"));
-        }
-        self.post(alert).await
-    }
-}
-
-fn retry_after_header(response: &reqwest::Response) -> Option<Duration> {
-    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    Duration::try_from_secs_f64(text.trim().parse().ok()?).ok()
-}
-
-/// Reads an answer as far as it is short enough to be one. What cannot be read says nothing.
-async fn read(mut response: reqwest::Response) -> Answer {
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        body.extend_from_slice(&chunk);
-        if body.len() > LONGEST_ANSWER {
-            return Answer::default();
+        match (&self.webhook, &self.channel) {
+            (Some(webhook), Some(channel)) => self.both(webhook, channel, alert, dedupe).await,
+            (Some(webhook), None) => webhook.post(alert).await,
+            (None, Some(channel)) => channel.post(alert, dedupe).await,
+            (None, None) => Err(never("audit alerts go nowhere")),
         }
     }
-    serde_json::from_slice(&body).unwrap_or_default()
-}
-
-fn later(why: String, after: Option<Duration>) -> DeliveryError {
-    DeliveryError::Later { why, after }
 }
 
 fn never(why: &str) -> DeliveryError {
     DeliveryError::Never {
         why: why.to_owned(),
-    }
-}
-
-/// In words of our own: the error's text has the address, and with it the token, in it.
-fn failure(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        "Discord did not answer in time".to_owned()
-    } else if error.is_connect() {
-        "Discord cannot be reached".to_owned()
-    } else {
-        "the connection to Discord broke".to_owned()
     }
 }
 

@@ -164,6 +164,8 @@ impl App {
                 "recovered"
             );
         }
+        // Nothing is asked of it before this.
+        let _ = chats.engine.set(engine.clone());
         let server = server(&config, &engine, actions, chats.endpoints)?;
         let app = Self {
             engine,
@@ -437,7 +439,8 @@ fn server(
             backend: "embedded",
             scheduler: config.catalog.enable_scheduler,
             discord_alerts: config.discord.audit_webhook.is_some()
-                || config.discord.audit_webhook_file.is_some(),
+                || config.discord.audit_webhook_file.is_some()
+                || config.discord.audit_channel.is_some(),
         },
     }))
 }

@@ -1,11 +1,13 @@
 //! The chats of a configuration: endpoints, couriers and connections, as far as its keys allow.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use rave_discord::Discord;
+use rave_catalog::Catalog;
+use rave_discord::{CommandTable, Commands, Discord};
 use rave_domain::callback::CallbackSeal;
 use rave_domain::ports::courier::Courier;
 use rave_domain::ports::surface::{ChatHandler, ChatListener};
+use rave_engine::Engine;
 use rave_mattermost::Mattermost;
 use rave_server::{ChatEndpoints, ListenerHandler, Server};
 use rave_slack::Slack;
@@ -24,6 +26,8 @@ pub(crate) struct Chats {
     pub(crate) couriers: Vec<Arc<dyn Courier>>,
     /// Connections that Rave keeps to vendors.
     pub(crate) listeners: Vec<Arc<dyn ChatListener>>,
+    /// The engine, once there is one: what a chat offers is what its catalog holds.
+    pub(crate) engine: Arc<OnceLock<Engine>>,
 }
 
 impl Chats {
@@ -32,7 +36,7 @@ impl Chats {
         let mut chats = Self::default();
         chats.add_mattermost(config, seal)?;
         chats.add_slack(config, seal)?;
-        chats.add_discord(config)?;
+        chats.add_discord(config, seal)?;
         Ok(chats)
     }
 
@@ -66,12 +70,36 @@ impl Chats {
         Ok(())
     }
 
-    fn add_discord(&mut self, config: &Config) -> Result<(), StartError> {
+    fn add_discord(&mut self, config: &Config, seal: &CallbackSeal) -> Result<(), StartError> {
         let client = client(rave_discord::http_client())?;
-        let discord = Discord::new(&config.discord, client).map_err(whole)?;
-        self.couriers.extend(discord.audit());
+        let discord = Discord::new(&config.discord, client, seal.clone()).map_err(whole)?;
+        let commands = discord_commands(Arc::clone(&self.engine));
+        self.endpoints.discord_interaction = discord.endpoint(Arc::clone(&commands));
+        self.couriers
+            .extend(discord.audit().into_iter().chain(discord.courier()));
+        self.listeners.extend(discord.listener(commands));
         Ok(())
     }
+}
+
+/// The commands of the catalog as it is now; made anew when it was loaded anew.
+fn discord_commands(engine: Arc<OnceLock<Engine>>) -> CommandTable {
+    let made: Mutex<Option<(Arc<Catalog>, Arc<Commands>)>> = Mutex::default();
+    Arc::new(move || {
+        let Some(engine) = engine.get() else {
+            return Arc::default();
+        };
+        let catalog = engine.catalog();
+        let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, commands)) = &*made
+            && Arc::ptr_eq(of, &catalog)
+        {
+            return Arc::clone(commands);
+        }
+        let commands = Arc::new(Commands::new(&catalog.command_specs()));
+        *made = Some((catalog, Arc::clone(&commands)));
+        commands
+    })
 }
 
 fn client(made: Result<reqwest::Client, reqwest::Error>) -> Result<reqwest::Client, StartError> {

@@ -125,6 +125,8 @@ enum SetupCommand {
         #[command(flatten)]
         args: MattermostArgs,
     },
+    /// Register the commands at Discord where they differ, and say what is left to be done there.
+    Discord(SourceArgs),
 }
 
 impl SourceArgs {
@@ -186,8 +188,8 @@ pub fn main_with(overrides: Overrides) -> ExitCode {
                 .load()
                 .map_err(|error| error.to_string())
                 .and_then(|config| {
-                    let wish = setup::Wish { public_url, socket };
-                    let app = setup::slack(&config, &wish)?;
+                    let wish = setup::slack::Wish { public_url, socket };
+                    let app = setup::slack::app(&config, &wish)?;
                     print(&app.manifest);
                     // Not to standard output: the manifest alone is what is pasted or piped on.
                     let _ = writeln!(std::io::stderr(), "{}", app.next_steps);
@@ -197,6 +199,7 @@ pub fn main_with(overrides: Overrides) -> ExitCode {
         Command::Setup(SetupCommand::Mattermost { sources, args }) => {
             done(setup_mattermost(&sources, &args))
         }
+        Command::Setup(SetupCommand::Discord(sources)) => done(setup_discord(&sources)),
         Command::Openapi => {
             print(rave_server::openapi().trim_end());
             Ok(ExitCode::SUCCESS)
@@ -400,6 +403,15 @@ fn explain(
 fn setup_mattermost(sources: &SourceArgs, args: &MattermostArgs) -> Result<(), String> {
     let config = sources.load().map_err(|error| error.to_string())?;
     let told = runtime()?.block_on(mattermost::run(&config, args, std::env::vars()))?;
+    print(&told);
+    Ok(())
+}
+
+fn setup_discord(sources: &SourceArgs) -> Result<(), String> {
+    let config = sources.load().map_err(|error| error.to_string())?;
+    let actions = app::configured_actions(&config).map_err(|error| error.to_string())?;
+    let catalog = rules::load(&config, &actions)?.catalog;
+    let told = runtime()?.block_on(setup::discord::run(&config, &catalog))?;
     print(&told);
     Ok(())
 }

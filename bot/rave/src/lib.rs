@@ -11,5 +11,5 @@ pub mod host;
 mod lenient;
 pub mod logging;
 pub mod rules;
-mod setup;
+pub mod setup;
 pub mod trail;

@@ -9,7 +9,14 @@ use rave_domain::Timestamp;
 use rave_domain::reply::Reply;
 use serde_json::{Value, json};
 
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use rave_domain::ports::courier::Alert;
+
 use super::*;
+use crate::api::USER_AGENT;
 use crate::http_client;
 
 /// Query, headers, body.
@@ -26,7 +33,7 @@ struct Fake {
 }
 
 impl Fake {
-    async fn start(answers: impl IntoIterator<Item = Prepared>) -> (Self, AuditWebhook) {
+    async fn start(answers: impl IntoIterator<Item = Prepared>) -> (Self, AuditAlerts) {
         let fake = Self::default();
         fake.answers.lock().unwrap().extend(answers);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -38,7 +45,9 @@ impl Fake {
             .route("/api/webhooks/1/t0ken", post(execute))
             .with_state(fake.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
-        let webhook = AuditWebhook::new(Url::parse(&url).unwrap(), http_client().unwrap());
+        let budget = Arc::new(Budget::default());
+        let webhook = Webhook::new(Url::parse(&url).unwrap(), http_client().unwrap(), budget);
+        let webhook = AuditAlerts::new(Some(webhook), None).unwrap();
         (fake, webhook)
     }
 
@@ -79,6 +88,17 @@ fn alert() -> Parcel {
         good: false,
         at: Timestamp::UNIX_EPOCH,
     })
+}
+
+fn only(parcel: &Parcel) -> Alert {
+    let Parcel::Alert(alert) = parcel else {
+        panic!("{parcel:?}");
+    };
+    alert.clone()
+}
+
+fn later(why: String, after: Option<Duration>) -> DeliveryError {
+    DeliveryError::Later { why, after }
 }
 
 #[tokio::test]
@@ -148,7 +168,8 @@ async fn a_deleted_webhook_is_not_asked_again() {
 #[tokio::test]
 async fn redirects_are_not_followed() {
     let (there, target) = Fake::start([plain(200, "{}")]).await;
-    let location = Some((http::header::LOCATION, target.url.to_string()));
+    let url = target.webhook.unwrap().url.to_string();
+    let location = Some((http::header::LOCATION, url));
     let (_, webhook) = Fake::start([(307, location, String::new())]).await;
     let result = webhook.deliver(&alert(), "k").await;
     assert_eq!(result, Err(never("Discord answered 307")));
@@ -164,12 +185,12 @@ async fn no_error_tells_the_address() {
         .read_timeout(Duration::from_millis(50))
         .build()
         .unwrap();
-    let silent = AuditWebhook::new(url.clone(), quick);
+    let silent = Webhook::new(url.clone(), quick, Arc::default());
     let why = "Discord did not answer in time".to_owned();
-    assert_eq!(silent.deliver(&alert(), "k").await, Err(later(why, None)));
+    assert_eq!(silent.post(&only(&alert())).await, Err(later(why, None)));
     drop(listener);
-    let closed = AuditWebhook::new(url, http_client().unwrap());
-    let error = closed.deliver(&alert(), "k").await.unwrap_err();
+    let closed = Webhook::new(url, http_client().unwrap(), Arc::default());
+    let error = closed.post(&only(&alert())).await.unwrap_err();
     assert!(matches!(error, DeliveryError::Later { .. }));
     assert!(!error.to_string().contains("t0ken"), "{error}");
 }
@@ -184,4 +205,58 @@ async fn messages_are_not_alerts() {
     let result = webhook.deliver(&message, "k").await;
     assert!(matches!(result, Err(DeliveryError::Never { .. })));
     assert_eq!(fake.taken(), 0);
+}
+
+/// A channel beside the webhook, at a fake of its own.
+async fn with_channel(
+    webhook: AuditAlerts,
+    answers: impl IntoIterator<Item = Prepared>,
+) -> (Fake, AuditAlerts) {
+    let fake = Fake::default();
+    fake.answers.lock().unwrap().extend(answers);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/api/v10", listener.local_addr().unwrap());
+    let app = Router::new()
+        .route("/api/v10/channels/5/messages", post(execute))
+        .with_state(fake.clone());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let api = Api::new(
+        Url::parse(&base).unwrap(),
+        http_client().unwrap(),
+        Some("b0t".into()),
+        Arc::default(),
+    );
+    let id = "5".parse().unwrap();
+    let both = AuditAlerts::new(webhook.webhook, Some(Channel { api, id }));
+    (fake, both.unwrap())
+}
+
+#[tokio::test]
+async fn both_places_get_an_alert_once_though_one_is_down_at_first() {
+    let (by_webhook, webhook) = Fake::start([plain(200, r#"{"id": "1"}"#)]).await;
+    let down = plain(502, "");
+    let (in_channel, both) = with_channel(webhook, [down, plain(200, r#"{"id": "2"}"#)]).await;
+    let first = both.deliver(&alert(), "rave-outbox-1").await;
+    assert!(
+        matches!(first, Err(DeliveryError::Later { .. })),
+        "{first:?}"
+    );
+    let second = both.deliver(&alert(), "rave-outbox-1").await.unwrap();
+    assert_eq!(second.message_id.as_deref(), Some("2"));
+    assert_eq!((by_webhook.taken(), in_channel.taken()), (1, 2));
+    let (_, headers, body) = in_channel.seen.lock().unwrap().pop().unwrap();
+    assert_eq!(headers["authorization"], "Bot b0t");
+    assert_eq!(body["enforce_nonce"], true);
+    assert!(body["nonce"].as_str().unwrap().len() <= 25);
+    assert_eq!(body["allowed_mentions"], json!({"parse": []}));
+}
+
+#[tokio::test]
+async fn one_place_that_is_gone_does_not_keep_alerts_from_the_other() {
+    let gone = r#"{"message": "Unknown Webhook", "code": 10015}"#;
+    let (_, webhook) = Fake::start([plain(404, gone)]).await;
+    let (in_channel, both) = with_channel(webhook, [plain(200, r#"{"id": "2"}"#)]).await;
+    let receipt = both.deliver(&alert(), "k").await.unwrap();
+    assert_eq!(receipt.message_id.as_deref(), Some("2"));
+    assert_eq!(in_channel.taken(), 1);
 }

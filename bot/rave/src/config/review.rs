@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rave_discord::Mode;
 use rave_domain::Surface;
 use rave_policy::PersonConfig;
 use secrecy::{ExposeSecret, SecretString};
@@ -101,6 +102,26 @@ impl Config {
                     .to_owned(),
             );
         }
+        let linked = |person: &PersonConfig| person.accounts.contains_key(&Surface::Discord);
+        let discord = &self.discord;
+        if self.people.values().any(linked)
+            && discord.mode == Mode::Http
+            && (discord.application_id.is_none() || discord.public_key.is_none())
+        {
+            warnings.push(
+                "people have Discord accounts, but [discord] lacks application_id or public_key, \
+                 so Discord cannot be used"
+                    .to_owned(),
+            );
+        }
+        let bot = discord.bot_token.is_some() || discord.bot_token_file.is_some();
+        if discord.public_key.is_some() && !bot {
+            warnings.push(
+                "[discord] has no bot_token: messages of runs stay as they are 15 minutes after \
+                 the command"
+                    .to_owned(),
+            );
+        }
         warnings
     }
 }
@@ -145,11 +166,18 @@ fn slack(config: &Config) -> ([Option<&str>; 4], [Option<&Path>; 3]) {
 }
 
 /// What there is to compare of `[discord]`.
-fn discord(config: &Config) -> (Option<&str>, Option<&Path>) {
+fn discord(config: &Config) -> impl PartialEq {
     let section = &config.discord;
-    let webhook = section.audit_webhook.as_ref();
+    let secrets = [&section.audit_webhook, &section.bot_token];
     (
-        webhook.map(ExposeSecret::expose_secret),
-        section.audit_webhook_file.as_deref(),
+        secrets.map(|secret| secret.as_ref().map(ExposeSecret::expose_secret).map(str::to_owned)),
+        [&section.audit_webhook_file, &section.bot_token_file].map(Clone::clone),
+        [
+            section.application_id,
+            section.guild_id,
+            section.audit_channel,
+        ],
+        [&section.public_key, &section.api_url].map(Clone::clone),
+        section.mode,
     )
 }

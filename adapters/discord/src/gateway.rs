@@ -1,0 +1,253 @@
+//! The gateway: a connection that Rave keeps to Discord, for installations that Discord cannot
+//! call.
+//!
+//! Wire facts are from "Gateway" and "Opcodes and Status Codes". Interactions come without any
+//! intent, and are answered over HTTP as ever.
+
+mod session;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::Method;
+use rave_domain::ports::surface::{
+    Answer, ChatHandler, ChatListener, HttpAnswer, Incoming, ListenerFault, VerifiedEvent,
+};
+use rave_domain::reply::Reply;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::api::{Api, As, Body, Refused};
+use crate::config::Snowflake;
+use crate::interaction::Interaction;
+use crate::render::Rendered;
+use crate::surface::Interactions;
+use session::{Ended, Session};
+
+/// The listener's name in logs and `/readyz`.
+pub(crate) const LISTENER: &str = "discord.gateway";
+
+/// The first pause before connecting again; doubles.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause before connecting again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// An interaction that is not answered within three seconds is over; what takes longer is
+/// acknowledged by then and answered later.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// Keeps the connection.
+pub(crate) struct Gateway {
+    worker: Arc<Worker>,
+}
+
+/// Answers interactions.
+struct Worker {
+    api: Api,
+    application: Snowflake,
+    interactions: Interactions,
+}
+
+/// The answer of "Get Gateway Bot".
+#[derive(Debug, Deserialize)]
+struct GatewayBot {
+    url: String,
+    session_start_limit: SessionStartLimit,
+}
+
+#[derive(Debug, Deserialize)]
+struct SessionStartLimit {
+    remaining: u64,
+    /// Milliseconds.
+    reset_after: u64,
+}
+
+impl Gateway {
+    pub(crate) fn new(api: Api, application: Snowflake, interactions: Interactions) -> Self {
+        Self {
+            worker: Arc::new(Worker {
+                api,
+                application,
+                interactions,
+            }),
+        }
+    }
+
+    /// Where a new session is begun.
+    async fn address(&self) -> Result<String, Ended> {
+        let found: Result<GatewayBot, Refused> = self
+            .worker
+            .api
+            .call(Method::GET, &["gateway", "bot"], As::Bot, Body::Empty)
+            .await;
+        match found {
+            Ok(found) if found.session_start_limit.remaining == 0 => {
+                let wait = Duration::from_millis(found.session_start_limit.reset_after);
+                Err(Ended::Broken {
+                    why: "Discord lets no more sessions begin for now".to_owned(),
+                    pause: Some(wait),
+                })
+            }
+            Ok(found) => Ok(found.url),
+            Err(Refused::No { status: 401, .. }) => {
+                Err(Ended::Fatal("Discord refuses discord.bot_token".to_owned()))
+            }
+            Err(Refused::No { status, .. }) => Err(Ended::Broken {
+                why: format!("Discord answered {status} when asked for its gateway"),
+                pause: None,
+            }),
+            Err(Refused::Later { why, after }) => Err(Ended::Broken { why, pause: after }),
+        }
+    }
+
+    /// One connection, from its beginning to its end.
+    async fn connect(&self, session: &mut Session, handler: &Arc<dyn ChatHandler>) -> Ended {
+        let address = match session.resumes_at() {
+            Some(address) => address.to_owned(),
+            None => match self.address().await {
+                Ok(address) => address,
+                Err(ended) => return ended,
+            },
+        };
+        let Some(token) = self.worker.api.bot() else {
+            return Ended::Fatal("discord.bot_token is missing".to_owned());
+        };
+        session
+            .run(&address, self.worker.api.base(), token, |data| {
+                let worker = Arc::clone(&self.worker);
+                let handler = Arc::clone(handler);
+                async move { worker.take(data, handler.as_ref()).await }
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl ChatListener for Gateway {
+    fn name(&self) -> &'static str {
+        LISTENER
+    }
+
+    async fn listen(&self, handler: Arc<dyn ChatHandler>) -> Result<(), ListenerFault> {
+        let mut session = Session::default();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let ended = self.connect(&mut session, &handler).await;
+            if session.was_ready() {
+                pause = FIRST_PAUSE;
+            }
+            match ended {
+                Ended::Fatal(why) => return Err(ListenerFault { why }),
+                Ended::Asked => tracing::debug!("gateway_reconnects"),
+                Ended::Broken { why, pause: asked } => {
+                    tracing::warn!(why, "gateway_broken");
+                    sleep(session::jittered(pause).max(asked.unwrap_or_default())).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// One interaction to its answer.
+    async fn take(&self, data: Value, handler: &dyn ChatHandler) {
+        let Ok(interaction) = Interaction::deserialize(&data) else {
+            tracing::warn!("interaction_unreadable");
+            return;
+        };
+        let Some((id, token)) = interaction.callback() else {
+            tracing::warn!("interaction_without_token");
+            return;
+        };
+        let token = token.to_owned();
+        let event = match self.interactions.read(interaction, handler.now()) {
+            Incoming::Answered(answer) => return self.call_back(id, &token, answer).await,
+            Incoming::Event(event) => event,
+        };
+        let mut handled = std::pin::pin!(handler.handle(&event));
+        let answer = tokio::select! {
+            answer = &mut handled => answer,
+            () = sleep(ANSWER_WITHIN) => {
+                self.acknowledge(id, &token).await;
+                let answer = handled.await;
+                return self.answer_late(&token, &answer, handler).await;
+            }
+        };
+        let rendered = self.rendered(&answer, &event, handler);
+        self.call_back(id, &token, rendered).await;
+    }
+
+    fn rendered(
+        &self,
+        answer: &Answer,
+        event: &VerifiedEvent,
+        handler: &dyn ChatHandler,
+    ) -> HttpAnswer {
+        let to = event.act.kind();
+        match answer {
+            Answer::Reply(reply) => self.interactions.answer(to, reply.content()),
+            Answer::Form { form, instead } => {
+                match self.interactions.form(event, form, handler.now()) {
+                    Ok(answer) => answer,
+                    Err(fault) => {
+                        tracing::info!(why = fault.why, "form_not_opened");
+                        self.interactions.answer(to, instead.content())
+                    }
+                }
+            }
+            Answer::FieldErrors(errors) => self.interactions.field_errors(errors),
+            Answer::Choices(choices) => self.interactions.choices(choices),
+        }
+    }
+
+    /// "Create Interaction Response".
+    async fn call_back(&self, id: Snowflake, token: &str, answer: HttpAnswer) {
+        let body = Body::Json(answer.body.to_vec());
+        self.respond(id, token, body).await;
+    }
+
+    /// Takes the interaction up in time (type 5), for the person alone: what follows may be.
+    async fn acknowledge(&self, id: Snowflake, token: &str) {
+        let body = Body::json(&json!({"type": 5, "data": {"flags": 64}}));
+        self.respond(id, token, body).await;
+    }
+
+    async fn respond(&self, id: Snowflake, token: &str, body: Body) {
+        let id = id.to_string();
+        let path = ["interactions", &id, token, "callback"];
+        let sent = self.api.send(Method::POST, &path, As::Address, body).await;
+        if let Err(refused) = sent {
+            let why = rave_domain::ports::courier::DeliveryError::from(refused);
+            tracing::warn!(%why, "interaction_not_answered");
+        }
+    }
+
+    /// What became of an interaction that had to be acknowledged first. It can be a message only.
+    async fn answer_late(&self, token: &str, answer: &Answer, handler: &dyn ChatHandler) {
+        let reply = match answer {
+            Answer::Reply(reply) | Answer::Form { instead: reply, .. } => reply.content().clone(),
+            Answer::FieldErrors(errors) => {
+                let lines: Vec<&str> = errors.iter().map(|e| e.message.as_str()).collect();
+                Reply::text(lines.join("\n"))
+            }
+            Answer::Choices(_) => return,
+        };
+        let rendered = Rendered::of(&reply, &self.interactions.seals, handler.now());
+        let application = self.application.to_string();
+        let path = ["webhooks", &application, token, "messages", "@original"];
+        let body = Body::json(&rendered.edit());
+        let sent = self.api.send(Method::PATCH, &path, As::Address, body).await;
+        if let Err(refused) = sent {
+            let why = rave_domain::ports::courier::DeliveryError::from(refused);
+            tracing::warn!(%why, "interaction_not_answered");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
