@@ -17,6 +17,7 @@ mod compose_real;
 mod data_files;
 mod delivery;
 mod demo;
+mod discord;
 mod events;
 mod faults;
 mod layers;

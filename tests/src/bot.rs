@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::api::{Answer, Api};
-use crate::chat::FakeChat as _;
+use crate::chat::{FakeChat as _, Seen};
 use crate::discord::FakeDiscord;
 use crate::mattermost::FakeMattermost;
 use crate::slack::FakeSlack;
@@ -65,6 +65,11 @@ impl Live {
             drivers: Some(place.drivers.clone()),
             ..Overrides::default()
         };
+        let on_discord = config
+            .discord
+            .application_id
+            .is_some()
+            .then(|| config.clone());
         let built = runtime.spawn(App::build(config, overrides)).await.unwrap();
         let app = match built {
             Ok(app) => app,
@@ -77,6 +82,12 @@ impl Live {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let listener = listener.into_std().unwrap();
         let (engine, store) = (app.engine.clone(), Arc::clone(&app.store));
+        if let Some(config) = on_discord {
+            // What an administrator does with `rave setup discord`.
+            let told = rave::setup::discord::run(&config, &engine.catalog()).await;
+            tracing::info!(?told, "setup_discord");
+            place.discord.rave_is_at(&base);
+        }
         let (shutdown, stop) = oneshot::channel::<()>();
         let serving = runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -174,6 +185,60 @@ impl Bot {
     #[must_use]
     pub fn discord(&self) -> &FakeDiscord {
         &self.place().discord
+    }
+
+    /// Somebody types a line at Discord; what they see at once.
+    pub async fn types_on_discord(&mut self, who: &str, line: &str) -> Seen {
+        let discord = self.discord().clone();
+        let seen = {
+            let _pause = self.stacks().pause();
+            discord.types(who, line).await
+        };
+        self.noted_on_discord(who, line, &seen);
+        seen
+    }
+
+    /// Somebody presses a button at Discord; what they see at once.
+    pub async fn presses_on_discord(&mut self, who: &str, run: &str, label: &str) -> Seen {
+        let discord = self.discord().clone();
+        let seen = {
+            let _pause = self.stacks().pause();
+            discord.presses(who, run, label).await
+        };
+        self.noted_on_discord(who, &format!("[{label}]"), &seen);
+        seen
+    }
+
+    /// Somebody sends the form off that is open at Discord; what they see at once.
+    pub async fn sends_on_discord(&mut self, who: &str, values: &[(&str, &str)]) -> Seen {
+        let discord = self.discord().clone();
+        let seen = discord.sends(who, values).await;
+        self.noted_on_discord(who, &format!("{values:?}"), &seen);
+        seen
+    }
+
+    fn noted_on_discord(&mut self, who: &str, what: &str, seen: &Seen) {
+        self.transcript.add(who, what);
+        let (to, text) = match seen {
+            Seen::Alone(text) => (format!("rave, to {who} alone"), text.clone()),
+            Seen::Everybody(text) => ("rave".to_owned(), text.clone()),
+            other => ("rave".to_owned(), format!("{other:?}")),
+        };
+        self.transcript.add(&to, &text);
+    }
+
+    /// Waits until the message about a run at Discord holds a text; the message.
+    pub async fn shows_on_discord(&mut self, run: &str, text: &str) -> String {
+        let discord = self.discord().clone();
+        let message = wait_for(&format!("the message of {run} with {text:?}"), || async {
+            match discord.message_of(run) {
+                Some(message) if message.contains(text) => Ok(message),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+        self.transcript.add("the message", &message);
+        message
     }
 
     /// The engine, for what has no surface.

@@ -30,6 +30,7 @@ pub struct World {
     intents_dir: Option<PathBuf>,
     environment: Vec<(String, String)>,
     on_slack: bool,
+    on_discord: bool,
 }
 
 impl Default for World {
@@ -45,6 +46,7 @@ impl Default for World {
             intents_dir: None,
             environment: Vec::new(),
             on_slack: false,
+            on_discord: false,
         }
     }
 }
@@ -126,6 +128,13 @@ impl World {
         self
     }
 
+    /// Everybody has an account at Discord, and Rave is an application there.
+    #[must_use]
+    pub fn on_discord(mut self) -> Self {
+        self.on_discord = true;
+        self
+    }
+
     /// Other drivers, and intents from a folder: `(drivers, folder)`.
     #[must_use]
     pub fn drivers(mut self, drivers: Vec<Arc<dyn Driver>>, intents: &Path) -> Self {
@@ -150,9 +159,18 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock::default());
         let mattermost = FakeMattermost::start(Arc::clone(&clock)).await;
-        let discord = FakeDiscord::start().await;
         let slack = FakeSlack::start(Arc::clone(&clock)).await;
+        let discord = FakeDiscord::start_at(Arc::clone(&clock)).await;
         let mut table = Configuration::new(dir.path(), mattermost.base(), &discord.webhook());
+        if self.on_discord {
+            discord.configure(&mut table);
+            for who in ["ann", "bob", "cem", "root"] {
+                table.set(
+                    &format!("people.{who}.accounts.discord"),
+                    discord.account(who),
+                );
+            }
+        }
         std::fs::create_dir(dir.path().join("intents")).unwrap();
         match &self.intents_dir {
             Some(folder) => table.set("catalog.intents", folder.display().to_string()),

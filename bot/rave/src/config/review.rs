@@ -170,7 +170,12 @@ fn discord(config: &Config) -> impl PartialEq {
     let section = &config.discord;
     let secrets = [&section.audit_webhook, &section.bot_token];
     (
-        secrets.map(|secret| secret.as_ref().map(ExposeSecret::expose_secret).map(str::to_owned)),
+        secrets.map(|secret| {
+            secret
+                .as_ref()
+                .map(ExposeSecret::expose_secret)
+                .map(str::to_owned)
+        }),
         [&section.audit_webhook_file, &section.bot_token_file].map(Clone::clone),
         [
             section.application_id,

@@ -17,8 +17,7 @@ pub async fn run(config: &Config, catalog: &Catalog) -> Result<String, String> {
     let client = rave_discord::http_client().map_err(|error| error.to_string())?;
     // Nothing is sealed with it: commands have no buttons.
     let seal = CallbackSeal::new(&[0; 32], host::random);
-    let discord =
-        Discord::new(&config.discord, client, seal).map_err(|error| error.to_string())?;
+    let discord = Discord::new(&config.discord, client, seal).map_err(|error| error.to_string())?;
     let commands = Commands::new(&catalog.command_specs());
     let registered = discord
         .register(&commands)

@@ -1,6 +1,4 @@
-//! A Discord that plays one webhook.
-
-use std::sync::{Arc, Mutex};
+//! The webhook that takes audit alerts.
 
 use axum::Router;
 use axum::extract::{Query, State};
@@ -9,6 +7,8 @@ use axum::routing::post;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
+
+use super::FakeDiscord;
 
 /// One embed that arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,39 +19,11 @@ pub struct Embed {
     pub good: bool,
 }
 
-#[derive(Debug, Default)]
-struct Inner {
-    embeds: Vec<Embed>,
-    /// Refusals for reasons that a client must not give: a test that causes one has found a bug.
-    violations: Vec<String>,
-    limited: Vec<f64>,
-    gone: bool,
-    /// Answers with this status while it is set.
-    down: Option<StatusCode>,
-}
-
-/// The fake. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct FakeDiscord {
-    inner: Arc<Mutex<Inner>>,
-    base: String,
+pub(super) fn routes() -> Router<FakeDiscord> {
+    Router::new().route("/api/webhooks/1/t0ken", post(execute))
 }
 
 impl FakeDiscord {
-    /// Starts it on loopback, in the runtime of the caller.
-    pub async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let fake = Self {
-            inner: Arc::default(),
-            base: format!("http://{}", listener.local_addr().unwrap()),
-        };
-        let routes = Router::new()
-            .route("/api/webhooks/1/t0ken", post(execute))
-            .with_state(fake.clone());
-        tokio::spawn(async move { axum::serve(listener, routes).await });
-        fake
-    }
-
     /// The webhook's address.
     #[must_use]
     pub fn webhook(&self) -> String {
@@ -60,38 +32,22 @@ impl FakeDiscord {
 
     /// The next post is answered with 429 and this many seconds.
     pub fn limits_once(&self, retry_after: f64) {
-        self.inner.lock().unwrap().limited.push(retry_after);
+        self.inner().limited.push(retry_after);
     }
 
     /// The webhook is deleted.
     pub fn is_deleted(&self) {
-        self.inner.lock().unwrap().gone = true;
-    }
-
-    /// From now on every post is answered with this status.
-    pub fn fails_with(&self, status: u16) {
-        self.inner.lock().unwrap().down = Some(StatusCode::from_u16(status).unwrap());
-    }
-
-    /// It works again.
-    pub fn is_back(&self) {
-        self.inner.lock().unwrap().down = None;
+        self.inner().gone = true;
     }
 
     /// What arrived so far.
     #[must_use]
     pub fn embeds(&self) -> Vec<Embed> {
-        self.inner.lock().unwrap().embeds.clone()
-    }
-
-    /// What a client must not do and did.
-    #[must_use]
-    pub fn violations(&self) -> Vec<String> {
-        self.inner.lock().unwrap().violations.clone()
+        self.inner().embeds.clone()
     }
 
     fn take(&self, wait: bool, headers: &HeaderMap, body: &Bytes) -> Response {
-        let mut inner = self.inner.lock().unwrap();
+        let mut inner = self.inner();
         if inner.gone {
             let body = json!({"message": "Unknown Webhook", "code": 10_015}).to_string();
             return (StatusCode::NOT_FOUND, body).into_response();
