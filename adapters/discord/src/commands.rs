@@ -90,10 +90,13 @@ pub(crate) struct Given {
 }
 
 impl Commands {
-    /// The commands that fit, in the order given.
+    /// The commands that fit: Rave's own first, then intents that share groups, then the rest,
+    /// each in the order given. So one group holds 25 intents before others take a place each.
     #[must_use]
-    pub fn new(specs: &[CommandSpec]) -> Self {
-        fit::fitted(specs)
+    pub fn new(own: &[CommandSpec], intents: &[CommandSpec]) -> Self {
+        let (groups, others): (Vec<&CommandSpec>, Vec<&CommandSpec>) =
+            intents.iter().partition(|spec| fit::in_a_group(spec));
+        fit::fitted(own.iter().chain(groups).chain(others))
     }
 
     /// Commands without a place of their own, and why.

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::{StartError, machine};
 use crate::config::{Config, ConfigError};
+use crate::setup;
 
 /// What all chats together bring.
 #[derive(Default)]
@@ -96,7 +97,7 @@ fn discord_commands(engine: Arc<OnceLock<Engine>>) -> CommandTable {
         {
             return Arc::clone(commands);
         }
-        let commands = Arc::new(Commands::new(&catalog.command_specs()));
+        let commands = Arc::new(setup::discord::commands(&catalog));
         *made = Some((catalog, Arc::clone(&commands)));
         commands
     })

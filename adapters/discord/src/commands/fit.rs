@@ -29,7 +29,7 @@ const INTEGER: u8 = 4;
 const BOOLEAN: u8 = 5;
 
 /// The commands that fit, in the order given; the first to come has the place.
-pub(super) fn fitted(specs: &[CommandSpec]) -> Commands {
+pub(super) fn fitted<'a>(specs: impl Iterator<Item = &'a CommandSpec>) -> Commands {
     let mut fit = Fit::default();
     let mut by_path = BTreeMap::new();
     let mut left_out = Vec::new();
@@ -49,6 +49,11 @@ pub(super) fn fitted(specs: &[CommandSpec]) -> Commands {
         by_path,
         left_out,
     }
+}
+
+/// Whether a command stands in a group, when it fits.
+pub(super) fn in_a_group(spec: &CommandSpec) -> bool {
+    path(&spec.words).is_ok_and(|path| path.len() > 1)
 }
 
 #[derive(Default)]

@@ -51,21 +51,24 @@ fn left_out(commands: &Commands) -> Vec<(String, String)> {
 
 #[test]
 fn a_command_becomes_a_line_of_the_grammar() {
-    let commands = Commands::new(&[
-        spec(
-            "approve",
-            vec![
-                option("run", Needed::Required, Written::Positional),
-                option("reason", Needed::Optional, Written::Rest),
-            ],
-        ),
-        spec(
-            "vm start",
-            vec![option("Name", Needed::Required, Written::Named)],
-        ),
-        spec("vm.stop", Vec::new()),
-        spec("backup take now", Vec::new()),
-    ]);
+    let commands = Commands::new(
+        &[],
+        &[
+            spec(
+                "approve",
+                vec![
+                    option("run", Needed::Required, Written::Positional),
+                    option("reason", Needed::Optional, Written::Rest),
+                ],
+            ),
+            spec(
+                "vm start",
+                vec![option("Name", Needed::Required, Written::Named)],
+            ),
+            spec("vm.stop", Vec::new()),
+            spec("backup take now", Vec::new()),
+        ],
+    );
     for (names, options, line) in [
         ("approve", vec![("run", "run_1")], "approve run_1"),
         // Discord sends options in the order in which they were filled in.
@@ -132,16 +135,19 @@ fn options_are_typed_and_the_required_ones_come_first() {
         min: i64::MIN,
         max: 10,
     };
-    let commands = Commands::new(&[spec(
-        "scale",
-        vec![
-            of("stack", Needed::Optional, completes),
-            of("replicas", Needed::Required, integer),
-            of("force", Needed::Optional, OptionKind::Bool),
-            of("few", Needed::Optional, choices(2)),
-            of("many", Needed::Optional, choices(26)),
-        ],
-    )]);
+    let commands = Commands::new(
+        &[],
+        &[spec(
+            "scale",
+            vec![
+                of("stack", Needed::Optional, completes),
+                of("replicas", Needed::Required, integer),
+                of("force", Needed::Optional, OptionKind::Bool),
+                of("few", Needed::Optional, choices(2)),
+                of("many", Needed::Optional, choices(26)),
+            ],
+        )],
+    );
     assert_eq!(
         registered(&commands)["options"][0]["options"],
         json!([
@@ -172,7 +178,7 @@ fn what_does_not_fit_is_left_out_with_a_reason() {
     specs.push(spec("many", many));
     let bad_option = vec![option("no spaces", Needed::Optional, Written::Named)];
     specs.push(spec("odd", bad_option));
-    let commands = Commands::new(&specs);
+    let commands = Commands::new(&specs, &[]);
     assert_eq!(commands.count(), 24 + 25);
     let text: Vec<String> = left_out(&commands)
         .into_iter()
@@ -192,6 +198,26 @@ fn what_does_not_fit_is_left_out_with_a_reason() {
 }
 
 #[test]
+fn groups_come_before_single_intents() {
+    let own = [spec("help", vec![])];
+    let mut intents: Vec<CommandSpec> =
+        (0..30).map(|n| spec(&format!("a{n:02}"), vec![])).collect();
+    intents.extend((0..3).map(|n| spec(&format!("vm s{n}"), vec![])));
+    let commands = Commands::new(&own, &intents);
+    assert_eq!(commands.words(&path("vm s2")), ["vm", "s2"]);
+    let registered = registered(&commands);
+    let names: Vec<&str> = registered["options"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| node["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names[..3], ["help", "vm", "a00"]);
+    assert_eq!(names.len(), 25);
+    assert_eq!(left_out(&commands)[0].0, "a23");
+}
+
+#[test]
 fn all_of_it_together_stays_below_eight_thousand_characters() {
     let long = |n: usize| {
         let mut options = vec![option("a", Needed::Optional, Written::Named)];
@@ -203,7 +229,7 @@ fn all_of_it_together_stays_below_eight_thousand_characters() {
         spec
     };
     let specs: Vec<CommandSpec> = (0..60).map(long).collect();
-    let commands = Commands::new(&specs);
+    let commands = Commands::new(&specs, &[]);
     fn count(value: &Value) -> usize {
         let text = |key: &str| value[key].as_str().map_or(0, |text| text.chars().count());
         let below = |key: &str| {

@@ -58,7 +58,7 @@ fn endpoint() -> Endpoint {
             options: vec![option("name", Written::Named)],
         },
     ];
-    let commands = Arc::new(Commands::new(&specs));
+    let commands = Arc::new(Commands::new(&specs, &[]));
     Endpoint {
         interactions: Interactions {
             application,

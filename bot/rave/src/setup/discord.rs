@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use rave_catalog::Catalog;
+use rave_catalog::grammar::builtin::BUILTINS;
 use rave_discord::{Commands, Discord, Mode, Outcome, Registered};
 use rave_domain::callback::CallbackSeal;
 
@@ -18,12 +19,19 @@ pub async fn run(config: &Config, catalog: &Catalog) -> Result<String, String> {
     // Nothing is sealed with it: commands have no buttons.
     let seal = CallbackSeal::new(&[0; 32], host::random);
     let discord = Discord::new(&config.discord, client, seal).map_err(|error| error.to_string())?;
-    let commands = Commands::new(&catalog.command_specs());
+    let commands = commands(catalog);
     let registered = discord
         .register(&commands)
         .await
         .map_err(|error| error.to_string())?;
     Ok(report(config, &commands, &registered))
+}
+
+/// The catalog's commands as Discord has them.
+pub(crate) fn commands(catalog: &Catalog) -> Commands {
+    let specs = catalog.command_specs();
+    let (own, intents) = specs.split_at(BUILTINS.len().min(specs.len()));
+    Commands::new(own, intents)
 }
 
 fn report(config: &Config, commands: &Commands, registered: &Registered) -> String {
