@@ -109,7 +109,7 @@ async fn commands_are_registered_once_and_only_when_they_differ() {
     let Seen::Alone(offered) = offered else {
         panic!("{offered:?}");
     };
-    assert_eq!(offered, "rollout_content\nrollout_media\nrollout_web\nwake");
+    assert_eq!(offered, "rollout_content\nrollout_media\nrollout_web");
     bot.finish().await;
 }
 

@@ -40,7 +40,7 @@ pub(super) fn routes() -> Router<FakeDiscord> {
 
 async fn gateway_bot(State(fake): State<FakeDiscord>, headers: HeaderMap) -> Response {
     if let Err(refused) = fake.admits_bot(&headers) {
-        return refused;
+        return *refused;
     }
     let sockets = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", sockets.local_addr().unwrap());
@@ -126,12 +126,12 @@ async fn callback(
     body: Bytes,
 ) -> Response {
     if let Err(refused) = fake.admits(&headers) {
-        return refused;
+        return *refused;
     }
     let waiting = fake.inner().gateway.waiting.remove(&token);
     let Some(waiting) = waiting else {
         fake.violation("an answer that nobody waits for: late, or a second one");
-        return refusal(404, 10_062, "Unknown interaction");
+        return *refusal(404, 10_062, "Unknown interaction");
     };
     let body = serde_json::from_slice(&body).unwrap_or_default();
     // Whoever waited has given up.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::rest::{found, refusal};
+use super::rest::{Refusal, found, refusal};
 use super::{APPLICATION, FakeDiscord, GUILD, check};
 
 /// Option types.
@@ -38,7 +38,7 @@ async fn current(State(fake): State<FakeDiscord>, headers: HeaderMap) -> Respons
             &json!({"id": APPLICATION, "name": "Rave", "verify_key": key,
             "interactions_endpoint_url": null}),
         ),
-        Err(refused) => refused,
+        Err(refused) => *refused,
     }
 }
 
@@ -79,7 +79,7 @@ async fn create_there(
 impl FakeDiscord {
     fn listed(&self, application: &str, guild: &str, headers: &HeaderMap) -> Response {
         if let Err(refused) = self.admits_registrar(application, guild, headers) {
-            return refused;
+            return *refused;
         }
         let all = self.inner().commands.get(guild).cloned();
         found(&json!(all.unwrap_or_default()))
@@ -93,12 +93,12 @@ impl FakeDiscord {
         body: &Bytes,
     ) -> Response {
         if let Err(refused) = self.admits_registrar(application, guild, headers) {
-            return refused;
+            return *refused;
         }
         let mut command: Value = serde_json::from_slice(body).unwrap_or_default();
         if let Err(why) = check::command(&command) {
             self.violation(why.clone());
-            return refusal(400, 50_035, &why);
+            return *refusal(400, 50_035, &why);
         }
         let mut inner = self.inner();
         inner.registrations += 1;
@@ -118,7 +118,7 @@ impl FakeDiscord {
         application: &str,
         guild: &str,
         headers: &HeaderMap,
-    ) -> Result<(), Response> {
+    ) -> Result<(), Refusal> {
         self.admits_bot(headers)?;
         if application != APPLICATION || !(guild.is_empty() || guild == GUILD) {
             return Err(refusal(403, 50_001, "Missing Access"));
@@ -159,23 +159,23 @@ impl FakeDiscord {
         let Some(node) = option(&command, first) else {
             // Everything has its place under `run`.
             let run = option(&command, "run").ok_or("there is no command /rave run")?;
-            return Ok(data(json!([filled(&run, line)?])));
+            return Ok(data(&json!([filled(&run, line)?])));
         };
         if node["type"] == SUB_COMMAND {
-            return Ok(data(json!([filled(&node, rest)?])));
+            return Ok(data(&json!([filled(&node, rest)?])));
         }
         let (second, rest) = word(rest);
         let Some(sub) = option(&node, second).filter(|_| node["type"] == GROUP) else {
             let run = option(&command, "run").ok_or("there is no command /rave run")?;
-            return Ok(data(json!([filled(&run, line)?])));
+            return Ok(data(&json!([filled(&run, line)?])));
         };
         Ok(data(
-            json!([{"name": first, "type": GROUP, "options": [filled(&sub, rest)?]}]),
+            &json!([{"name": first, "type": GROUP, "options": [filled(&sub, rest)?]}]),
         ))
     }
 }
 
-fn data(options: Value) -> Value {
+fn data(options: &Value) -> Value {
     json!({"id": "1", "name": "rave", "type": 1, "options": options})
 }
 

@@ -61,11 +61,14 @@ pub(super) fn routes() -> Router<FakeDiscord> {
         .route("/api/v10/users/@me/channels", post(direct))
 }
 
+/// What Discord answers when it refuses.
+pub(super) type Refusal = Box<Response>;
+
 /// What Discord says when it refuses.
-pub(super) fn refusal(status: u16, code: u64, why: &str) -> Response {
+pub(super) fn refusal(status: u16, code: u64, why: &str) -> Refusal {
     let status = StatusCode::from_u16(status).unwrap();
     let body = json!({"message": why, "code": code}).to_string();
-    (status, [("content-type", "application/json")], body).into_response()
+    Box::new((status, [("content-type", "application/json")], body).into_response())
 }
 
 pub(super) fn found(value: &Value) -> Response {
@@ -74,16 +77,16 @@ pub(super) fn found(value: &Value) -> Response {
 
 pub(super) async fn unknown(State(fake): State<FakeDiscord>, method: Method, uri: Uri) -> Response {
     fake.violation(format!("{method} {} is not there", uri.path()));
-    refusal(404, 0, "404: Not Found")
+    *refusal(404, 0, "404: Not Found")
 }
 
 impl FakeDiscord {
     /// What every call must have; the refusal when it has not, or when Discord is down.
-    pub(super) fn admits(&self, headers: &HeaderMap) -> Result<(), Response> {
+    pub(super) fn admits(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let down = self.inner().down;
         if let Some(status) = down {
             if status != StatusCode::TOO_MANY_REQUESTS {
-                return Err((status, "upstream connect error").into_response());
+                return Err(Box::new((status, "upstream connect error").into_response()));
             }
             let body = json!({"message": "You are being rate limited.", "retry_after": 0.3,
                 "global": false});
@@ -93,7 +96,9 @@ impl FakeDiscord {
                 ("x-ratelimit-scope", "user"),
                 ("x-ratelimit-remaining", "0"),
             ];
-            return Err((status, headers, body.to_string()).into_response());
+            return Err(Box::new(
+                (status, headers, body.to_string()).into_response(),
+            ));
         }
         let agent = headers.get("user-agent").and_then(|v| v.to_str().ok());
         if !agent.unwrap_or_default().starts_with("DiscordBot (") {
@@ -103,7 +108,7 @@ impl FakeDiscord {
         Ok(())
     }
 
-    pub(super) fn admits_bot(&self, headers: &HeaderMap) -> Result<(), Response> {
+    pub(super) fn admits_bot(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         self.admits(headers)?;
         let token = format!("Bot {BOT_TOKEN}");
         if headers
@@ -118,7 +123,7 @@ impl FakeDiscord {
     }
 
     /// The channel, where the bot may write in it.
-    fn writable(&self, channel: &str) -> Result<(), Response> {
+    fn writable(&self, channel: &str) -> Result<(), Refusal> {
         if self.inner().bot_is_out {
             return Err(refusal(403, 50_001, "Missing Access"));
         }
@@ -140,7 +145,7 @@ impl FakeDiscord {
         headers: &HeaderMap,
         body: &Bytes,
         fields: &[&str],
-    ) -> Result<(Value, Vec<(String, String)>), Response> {
+    ) -> Result<(Value, Vec<(String, String)>), Refusal> {
         let kind = headers.get("content-type").and_then(|v| v.to_str().ok());
         let kind = kind.unwrap_or_default();
         let read = if let Some(boundary) = kind.strip_prefix("multipart/form-data; boundary=") {
@@ -223,7 +228,7 @@ async fn create(
         with_files(&mut inner, &message, files);
         Ok(message)
     });
-    made.map_or_else(|refused| refused, |message| found(&message.json()))
+    made.map_or_else(|refused| *refused, |message| found(&message.json()))
 }
 
 async fn edit(
@@ -243,7 +248,7 @@ async fn edit(
         message.change(&body);
         Ok(message.json())
     });
-    edited.map_or_else(|refused| refused, |message| found(&message))
+    edited.map_or_else(|refused| *refused, |message| found(&message))
 }
 
 async fn edit_answer(
@@ -278,7 +283,7 @@ async fn edit_answer(
         message.change(&body);
         Ok(message.json())
     });
-    edited.map_or_else(|refused| refused, |message| found(&message))
+    edited.map_or_else(|refused| *refused, |message| found(&message))
 }
 
 async fn follow_up(
@@ -307,7 +312,7 @@ async fn follow_up(
         }
         Ok(message)
     });
-    made.map_or_else(|refused| refused, |message| found(&message.json()))
+    made.map_or_else(|refused| *refused, |message| found(&message.json()))
 }
 
 async fn direct(State(fake): State<FakeDiscord>, headers: HeaderMap, body: Bytes) -> Response {
@@ -317,7 +322,7 @@ async fn direct(State(fake): State<FakeDiscord>, headers: HeaderMap, body: Bytes
         let user = user.ok_or_else(|| refusal(400, 50_035, "recipient_id"))?;
         Ok(json!({"id": format!("77{user}"), "type": 1}))
     });
-    opened.map_or_else(|refused| refused, |channel| found(&channel))
+    opened.map_or_else(|refused| *refused, |channel| found(&channel))
 }
 
 /// The server and channel of an interaction.
