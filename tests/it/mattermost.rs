@@ -194,3 +194,65 @@ async fn a_chat_that_was_down_gets_the_last_word_once() {
     assert_eq!(bot.mattermost().messages_of("run_0001"), 1);
     bot.finish().await;
 }
+
+#[tokio::test]
+async fn what_a_command_leaves_out_is_asked_for_in_a_form() {
+    let bot = start().await;
+    let seen = bot.mattermost().types("ann", "scale web").await;
+    let fields = vec![("count".to_owned(), "count".to_owned())];
+    let title = "scale_web".to_owned();
+    assert_eq!(seen, Seen::Form { title, fields });
+    let seen = bot.mattermost().sends("ann", &[("count", "99")]).await;
+    let Seen::Errors(errors) = seen else {
+        panic!("{seen:?}")
+    };
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(errors[0].0, "count");
+    let seen = bot.mattermost().sends("ann", &[("count", "3")]).await;
+    assert_eq!(seen, Seen::Nothing);
+    reads(&bot, "run_0001", "succeeded.").await;
+    assert_eq!(bot.mattermost().messages_of("run_0001"), 1);
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_made_again() {
+    let bot = start().await;
+    let kept = |number: usize| {
+        let mattermost = bot.mattermost().clone();
+        wait_for("the connection", move || {
+            let now = mattermost.connections();
+            std::future::ready(if now == number {
+                Ok(())
+            } else {
+                Err(format!("{now} connections"))
+            })
+        })
+    };
+    kept(1).await;
+    bot.mattermost().drops_connections();
+    kept(0).await;
+    kept(1).await;
+    let help = bot.mattermost().writes_alone("ann", "help").await;
+    assert!(help.contains("rollout media"), "{help}");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_long_output_comes_as_a_file_into_the_thread() {
+    let bot = start().await;
+    let line = "pulling <!channel> @all ```\n";
+    let long: &'static str = Box::leak(line.repeat(1000).into_boxed_str());
+    bot.stacks().prints("rollout_web", long);
+    bot.mattermost().types("ann", "rollout web").await;
+    reads(&bot, "run_0001", "succeeded.").await;
+    bot.delivers_all().await;
+    let files = bot.mattermost().files();
+    let [(name, content)] = files.as_slice() else {
+        panic!("{files:?}")
+    };
+    assert_eq!(name, "run_0001.1.rollout_web.txt");
+    assert!(content.contains(line), "{content}");
+    assert_eq!(bot.mattermost().messages_of("run_0001"), 1);
+    bot.finish().await;
+}
