@@ -70,7 +70,12 @@ impl Listener {
     }
 
     /// One connection from its beginning to its end.
-    async fn connection(&self, handler: &Arc<dyn ChatHandler>, backoff: &mut Backoff) -> Ended {
+    async fn connection(
+        &self,
+        handler: &Arc<dyn ChatHandler>,
+        backoff: &mut Backoff,
+        work: &mut JoinSet<()>,
+    ) -> Ended {
         let bot = &self.posts.bot;
         // Asked each time: a token that was revoked is told here, where the connection would only
         // stay silent.
@@ -88,7 +93,7 @@ impl Listener {
             Err(why) => return Ended::Again(why),
         };
         tracing::info!(listener = NAME, bot = me.username, "listener_connected");
-        self.hear(socket, &me, handler, backoff).await
+        self.hear(socket, &me, handler, backoff, work).await
     }
 
     /// Takes frames until the connection ends.
@@ -98,11 +103,11 @@ impl Listener {
         me: &Me,
         handler: &Arc<dyn ChatHandler>,
         backoff: &mut Backoff,
+        work: &mut JoinSet<()>,
     ) -> Ended
     where
         S: Stream<Item = Result<Message, SocketError>> + Sink<Message, Error = SocketError> + Unpin,
     {
-        let mut work = JoinSet::new();
         let mut greeted = false;
         let mut next = 0;
         loop {
@@ -167,8 +172,11 @@ impl ChatListener for Listener {
 
     async fn listen(&self, handler: Arc<dyn ChatHandler>) -> Result<(), ListenerFault> {
         let mut backoff = Backoff::default();
+        // Outlives a connection: what was heard is answered.
+        let mut work = JoinSet::new();
         loop {
-            match self.connection(&handler, &mut backoff).await {
+            let ended = self.connection(&handler, &mut backoff, &mut work).await;
+            match ended {
                 Ended::ForGood(fault) => return Err(fault),
                 Ended::Again(why) => {
                     let wait = backoff.next();

@@ -204,7 +204,10 @@ async fn hear(wire: Wire, handler: &Arc<Handler>) -> (String, u32) {
     let mut backoff = Backoff::default();
     backoff.next();
     let handler = Arc::clone(handler) as Arc<dyn ChatHandler>;
-    match listener.hear(wire, &me(), &handler, &mut backoff).await {
+    match listener
+        .hear(wire, &me(), &handler, &mut backoff, &mut JoinSet::new())
+        .await
+    {
         Ended::Again(why) => (why, backoff.failures()),
         Ended::ForGood(fault) => panic!("{fault}"),
     }
@@ -256,7 +259,10 @@ async fn silence_ends_the_connection() {
     }));
     listener.greeted_within = Duration::from_millis(5);
     let mut backoff = Backoff::default();
-    match listener.hear(Silent, &me(), &handler, &mut backoff).await {
+    match listener
+        .hear(Silent, &me(), &handler, &mut backoff, &mut JoinSet::new())
+        .await
+    {
         Ended::Again(why) => assert_eq!(why, "Mattermost has gone silent"),
         Ended::ForGood(fault) => panic!("{fault}"),
     }
