@@ -193,11 +193,13 @@ impl Shared {
         urgency: Urgency,
     ) -> Result<(), ShowError> {
         let message = self.live.of(run);
-        let mut shown = message.lock().await;
         if urgency == Urgency::Sometime {
-            // What changes while this waits is part of what is shown.
-            self.wait_for_place(run, &shown).await?;
+            // What changes while this waits is part of what is shown. Not under the lock: what must
+            // be told does not wait behind what is good to see.
+            let next = message.lock().await.next;
+            self.wait_for_place(run, next).await?;
         }
+        let mut shown = message.lock().await;
         let Some((address, reply, ended)) = self.live_reply(run).await? else {
             return Ok(());
         };
@@ -242,8 +244,8 @@ impl Shared {
     }
 
     /// Waits until this message may be edited again and the courier has a place.
-    async fn wait_for_place(&self, run: &RunId, shown: &Shown) -> Result<(), ShowError> {
-        let Some(next) = shown.next else {
+    async fn wait_for_place(&self, run: &RunId, next: Option<Instant>) -> Result<(), ShowError> {
+        let Some(next) = next else {
             return Ok(());
         };
         tokio::time::sleep_until(next).await;

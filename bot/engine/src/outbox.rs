@@ -1,17 +1,19 @@
 //! The outbox: what must still be delivered is delivered at least once, in order within a lane.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rave_domain::audit::{AuditEntry, AuditResult, Category, Severity};
 use rave_domain::ids::{RequestId, RunId};
 use rave_domain::ports::courier::{Courier, DeliveryError, Parcel};
-use rave_domain::ports::store::{Delivery, LONGEST_WAIT, OutboxRow, Write};
+use rave_domain::ports::store::{Delivery, LONGEST_WAIT, OutboxRow, StoreError, Write};
 use rave_domain::ports::surface::ReplyTo;
 use rave_domain::reply::Reply;
 use rave_domain::run::Run;
 use rave_domain::time::{after, between};
 use serde_json::json;
+use tokio::task::{Id, JoinSet};
 
 use crate::api::RunSnapshot;
 use crate::live::{ShowError, Urgency};
@@ -21,6 +23,9 @@ use crate::shared::Shared;
 
 /// Rows taken in one go.
 const BATCH: u32 = 32;
+
+/// How long nothing is looked for while deliveries are under way and nothing rings.
+const LOOK_BESIDE: Duration = Duration::from_millis(250);
 
 /// The longest sleep with rows waiting: a clock that jumps is noticed within this time.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -84,14 +89,16 @@ impl Shared {
         }
     }
 
-    /// Delivers until everything else has stopped, and then what is still due.
+    /// Delivers until everything else has stopped, and then what is still due. Lanes do not wait for
+    /// each other: a chat that does not answer delays nothing but its own messages.
     pub(crate) async fn run_outbox(self: Arc<Self>) {
+        let mut under_way = UnderWay::default();
         loop {
             // Asked before the look, so that nothing written before the end is missed.
             let last = self.ended.is_cancelled();
-            match self.deliver_due().await {
-                Ok(0) if last => return,
-                Ok(0) => self.outbox_sleep().await,
+            match self.take_due(&mut under_way).await {
+                Ok(0) if last && under_way.is_empty() => return,
+                Ok(0) => self.outbox_sleep(&mut under_way).await,
                 Ok(_) => {}
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "outbox_failed");
@@ -104,26 +111,20 @@ impl Shared {
         }
     }
 
-    /// Delivers everything that is due once; rows of different lanes side by side.
-    pub(crate) async fn deliver_due(
-        self: &Arc<Self>,
-    ) -> Result<usize, rave_domain::ports::store::StoreError> {
-        let rows = self.store.outbox_due(self.clock.now(), BATCH).await?;
-        let count = rows.len();
-        let mut tasks = tokio::task::JoinSet::new();
+    /// Sets off everything that is due in lanes where nothing is under way; how much that is.
+    async fn take_due(self: &Arc<Self>, under_way: &mut UnderWay) -> Result<usize, StoreError> {
+        let limit = BATCH + u32::try_from(under_way.lanes.len()).unwrap_or(u32::MAX - BATCH);
+        let rows = self.store.outbox_due(self.clock.now(), limit).await?;
+        let mut taken = 0;
         for row in rows {
-            let shared = Arc::clone(self);
-            tasks.spawn(async move { shared.deliver(row).await });
-        }
-        while let Some(joined) = tasks.join_next().await {
-            match joined {
-                Ok(written) => written?,
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "courier_panicked");
-                }
+            if under_way.has(&row.lane) {
+                continue;
             }
+            taken += 1;
+            let shared = Arc::clone(self);
+            under_way.begin(row.lane.clone(), async move { shared.deliver(row).await });
         }
-        Ok(count)
+        Ok(taken)
     }
 
     async fn hand_over(
@@ -153,10 +154,7 @@ impl Shared {
         })
     }
 
-    async fn deliver(
-        self: &Arc<Self>,
-        row: OutboxRow,
-    ) -> Result<(), rave_domain::ports::store::StoreError> {
+    async fn deliver(self: &Arc<Self>, row: OutboxRow) -> Result<(), StoreError> {
         let now = self.clock.now();
         let expired = row.expires_at.is_some_and(|expires| now >= expires);
         let outcome = match self.couriers.get(row.courier.as_str()) {
@@ -225,16 +223,26 @@ impl Shared {
         }
     }
 
-    async fn outbox_sleep(&self) {
+    /// Waits until a delivery has ended, something new is written, or something comes due.
+    async fn outbox_sleep(&self, under_way: &mut UnderWay) {
         let Ok(next) = self.store.outbox_next().await else {
             return self.outbox_pause(Duration::from_secs(1)).await;
         };
-        let wait = next.map_or(Duration::MAX, |at| {
+        let mut wait = next.map_or(Duration::MAX, |at| {
             between(self.clock.now(), at).clamp(Duration::from_millis(10), LONGEST_SLEEP)
         });
-        tokio::select! {
-            () = self.outbox_wake.notified() => {}
-            () = self.outbox_pause(wait) => {}
+        if !under_way.is_empty() {
+            // What is next may be what is under way.
+            wait = wait.max(LOOK_BESIDE);
+        }
+        let failed = tokio::select! {
+            failed = under_way.ended() => failed,
+            () = self.outbox_wake.notified() => None,
+            () = self.outbox_pause(wait), if !self.ended.is_cancelled() => None,
+        };
+        if let Some(error) = failed {
+            tracing::error!(error = &error as &dyn std::error::Error, "outbox_failed");
+            self.outbox_pause(Duration::from_secs(1)).await;
         }
     }
 
@@ -251,6 +259,49 @@ impl Shared {
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = self.stopping.cancelled() => {}
+        }
+    }
+}
+
+/// Deliveries under way, one for each lane.
+#[derive(Default)]
+struct UnderWay {
+    tasks: JoinSet<Result<(), StoreError>>,
+    lanes: HashMap<Id, String>,
+}
+
+impl UnderWay {
+    fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    fn has(&self, lane: &str) -> bool {
+        self.lanes.values().any(|busy| busy == lane)
+    }
+
+    fn begin(
+        &mut self,
+        lane: String,
+        delivery: impl Future<Output = Result<(), StoreError>> + Send + 'static,
+    ) {
+        let task = self.tasks.spawn(delivery);
+        self.lanes.insert(task.id(), lane);
+    }
+
+    /// Waits for the end of one; what the store said when it did not take the result. Never ends
+    /// while none is under way.
+    async fn ended(&mut self) -> Option<StoreError> {
+        match self.tasks.join_next_with_id().await {
+            None => std::future::pending().await,
+            Some(Ok((task, written))) => {
+                self.lanes.remove(&task);
+                written.err()
+            }
+            Some(Err(error)) => {
+                self.lanes.remove(&error.id());
+                tracing::error!(error = &error as &dyn std::error::Error, "courier_panicked");
+                None
+            }
         }
     }
 }
