@@ -189,7 +189,7 @@ async fn two_approvals_are_two_people_and_not_two_accounts() {
     ann2: /rave approve run_0001
     rave: ❌ You asked for this run, so somebody else must decide. (approval_refused)
     eve: /rave approve run_0001
-    rave: ❌ Rave does not know the account mattermost:u-eve. An administrator adds it to a person: `accounts = { mattermost = "u-eve" }`. (unknown_account)
+    rave: ❌ Rave does not know the account mattermost:u-eve. `/rave link` on an account that Rave knows gives you a code for this one, or an administrator adds it to a person: `accounts = { mattermost = "u-eve" }`. (unknown_account)
     root: /rave approve run_0001
     rave: ❌ No rule allows root to approve wipe. It takes one of the roles oncall, ops. (approval_refused)
     "#);

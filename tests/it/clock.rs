@@ -73,6 +73,9 @@ async fn a_clock_that_jumps_ahead_by_years_ends_what_is_over_and_loses_nothing()
     bot.says("ann", "/rave flaky").await;
     bot.says("ann", "/rave mail").await;
     gate.reached().await;
+    let read = "/rave show run_0002";
+    bot.says_when("a first try", "ann", read, "tried again in")
+        .await;
     bot.turn(5 * 365 * 24 * HOUR);
     bot.reaches("run_0001", "cancelled").await;
     bot.reaches("run_0002", "succeeded").await;

@@ -142,7 +142,7 @@ async fn misspelt_commands_get_the_nearest_ones() {
         - **scale web \<count\>:** Set how many web containers run
         - **wipe:** Wipe the database
 
-        Built in: help, intents, plan, run, approve, deny, cancel, retry, resolve, runs, show, logs, schedules, schedule run, freeze, unfreeze, freezes, locks, unlock, audit, whoami, reload, status. With help in front, each explains itself.
+        Built in: help, intents, plan, run, approve, deny, cancel, retry, resolve, runs, show, logs, schedules, schedule run, freeze, unfreeze, freezes, locks, unlock, audit, whoami, link, unlink, reload, status. With help in front, each explains itself.
     "#);
     assert!(!bot.dump().contains("events "), "{}", bot.dump());
     bot.finish().await;
@@ -167,7 +167,7 @@ async fn what_nobody_may_ask_for_is_refused_with_the_rule() {
     cem: /rave plan rollout web
     rave: ❌ No rule allows cem to ask for rollout_web. It takes one of the roles ops, admin. (policy_denied)
     eve: /rave help
-    rave: ❌ Rave does not know the account mattermost:u-eve. An administrator adds it to a person: `accounts = { mattermost = "u-eve" }`. (unknown_account)
+    rave: ❌ Rave does not know the account mattermost:u-eve. `/rave link` on an account that Rave knows gives you a code for this one, or an administrator adds it to a person: `accounts = { mattermost = "u-eve" }`. (unknown_account)
     ann: /rave audit
     rave: ❌ No rule allows ann to do audit.read. The role admin may, and whoever a policy file permits audit.read. (policy_denied)
     ann: /rave reload

@@ -20,6 +20,7 @@ mod demo;
 mod discord;
 mod events;
 mod faults;
+mod identities;
 mod layers;
 mod mattermost;
 mod mattermost_setup;

@@ -50,7 +50,7 @@ async fn an_unknown_outcome_waits_for_a_verdict_and_keeps_its_lock() {
     ann: /rave resolve run_0001 7 happened
     rave: ❌ No rule allows ann to resolve a step of this run. The role admin may, and whoever a policy file permits run.resolve. (policy_denied)
     eve: /rave resolve run_0001 1 happened
-    rave: ❌ Rave does not know the account mattermost:u-eve. An administrator adds it to a person: `accounts = { mattermost = "u-eve" }`. (unknown_account)
+    rave: ❌ Rave does not know the account mattermost:u-eve. `/rave link` on an account that Rave knows gives you a code for this one, or an administrator adds it to a person: `accounts = { mattermost = "u-eve" }`. (unknown_account)
     root: /rave resolve run_0001 1 happened
     rave: #### run_0001: after is running.
 

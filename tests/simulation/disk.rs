@@ -157,6 +157,9 @@ impl Disk {
             // Nobody asks by chat here, no child processes are started, a failed delivery is simply tried again, and audit rows are
             // the engine's records of these very writes.
             Write::Shown { .. }
+            | Write::AccountLinked { .. }
+            | Write::AccountUnlinked(_)
+            | Write::Totp { .. }
             | Write::EffectChild { .. }
             | Write::OutboxLater { .. }
             | Write::Audit(_) => {}

@@ -11,7 +11,7 @@ mod line;
 mod tests;
 mod words;
 
-use rave_domain::request::{Ask, Change, Decision, Query, RunRequest, Verdict};
+use rave_domain::request::{Ask, Change, Decision, Identity, Query, RunRequest, Verdict};
 use rave_domain::{ErrorCode, IntentName, LockKey, RunId, StepId, UserError};
 
 use crate::catalog::Catalog;
@@ -144,6 +144,11 @@ fn builtin_ask(catalog: &Catalog, head: &str, lexer: Lexer<'_>) -> Result<Ask, U
             Ok(Ask::Change(Change::Unlock { lock }))
         }
         "schedule" => schedule(catalog, lexer),
+        "link" => link(lexer),
+        "unlink" => {
+            let [account] = exactly(head, lexer)?;
+            Ok(Ask::Identity(Identity::Unlink { account }))
+        }
         _ => match bare(head) {
             Some(ask) => exactly(head, lexer).map(|[]| ask),
             None => Err(unknown_command(catalog, &[head.to_owned()])),
@@ -242,6 +247,20 @@ fn decide(head: &str, lexer: Lexer<'_>, decision: Decision) -> Result<Ask, UserE
         decision,
         reason,
     }))
+}
+
+fn link(lexer: Lexer<'_>) -> Result<Ask, UserError> {
+    let words: Vec<String> = lexer.words()?.into_iter().map(|word| word.text).collect();
+    let identity = match words.as_slice() {
+        [] => Identity::LinkCode,
+        [word] if word.eq_ignore_ascii_case("totp") => Identity::EnrolTotp,
+        [code] => Identity::Redeem { code: code.clone() },
+        [word, code] if word.eq_ignore_ascii_case("totp") => {
+            Identity::ConfirmTotp { code: code.clone() }
+        }
+        _ => return Err(bad("`link` takes fewer words", usage("link"))),
+    };
+    Ok(Ask::Identity(identity))
 }
 
 fn resolve(lexer: Lexer<'_>) -> Result<Ask, UserError> {

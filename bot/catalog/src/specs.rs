@@ -110,6 +110,21 @@ fn builtin_options(words: &str) -> Vec<OptionSpec> {
             ),
             reason(),
         ],
+        "link" => vec![OptionSpec {
+            written: Written::Rest,
+            ..option(
+                "code",
+                "The code from the other account, or totp",
+                Completes::No,
+                Needed::Optional,
+            )
+        }],
+        "unlink" => vec![option(
+            "account",
+            "As whoami prints it",
+            Completes::No,
+            Needed::Required,
+        )],
         "unfreeze" => vec![option(
             SCOPE,
             "The scope, as it was frozen",

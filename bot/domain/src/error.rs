@@ -88,6 +88,8 @@ error_codes! {
     Unauthorized = "unauthorized", Identity, 401;
     /// The account belongs to nobody in `people`.
     UnknownAccount = "unknown_account", Identity, 403;
+    /// A code that proves somebody is wrong, spent or too old.
+    InvalidCode = "invalid_code", Identity, 403;
     /// The client's address is outside the allowlist.
     AddressRefused = "address_refused", Identity, 403;
     /// No rule allows this to this person.

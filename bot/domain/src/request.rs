@@ -16,6 +16,34 @@ pub enum Ask {
     Query(Query),
     /// Changes something: recorded before it is acknowledged.
     Change(Change),
+    /// Is about who somebody is. Answered to them alone and never recorded as it was written:
+    /// codes stand in it.
+    Identity(Identity),
+}
+
+/// A request about one's own accounts and second factor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Identity {
+    /// Asks for a code that makes another account one's own.
+    LinkCode,
+    /// Gives such a code, from the other account.
+    Redeem {
+        /// As typed.
+        code: String,
+    },
+    /// Gives an account up that was linked.
+    Unlink {
+        /// `surface:id`, as `whoami` and the audit trail print it.
+        account: String,
+    },
+    /// Asks for a second factor.
+    EnrolTotp,
+    /// Shows that the second factor works.
+    ConfirmTotp {
+        /// As typed.
+        code: String,
+    },
 }
 
 /// A request that changes nothing.

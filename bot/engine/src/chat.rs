@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rave_catalog::ArgumentError;
-use rave_domain::form::{FieldError, Form, FormField, FormFieldKind, FormPurpose, Needed, REASON};
+use rave_domain::form::{
+    CODE, FieldError, Form, FormField, FormFieldKind, FormPurpose, Needed, REASON,
+};
 use rave_domain::ids::{Digest, IntentName, RunId};
 use rave_domain::ports::store::InboxKey;
 use rave_domain::ports::surface::{Act, Answer, LiveStart, VerifiedEvent};
 use rave_domain::reply::{Press, Reply};
-use rave_domain::request::{Ask, Change, Decision, Query, RunOptions, RunRequest};
-use rave_domain::{ErrorCode, UserError};
+use rave_domain::request::{Ask, Change, Decision, Identity, Query, RunOptions, RunRequest};
+use rave_domain::{ErrorCode, Strength, UserError};
 use rave_policy::Leave;
 
 use crate::api::{Caller, Changed, Submission};
@@ -33,6 +35,15 @@ impl Shared {
         let rules = self.rules();
         match &event.act {
             Act::Command { text } => match rave_catalog::grammar::parse(&rules.catalog, text) {
+                Ok(Ask::Change(Change::Decide {
+                    run,
+                    decision: Decision::Approve,
+                    reason,
+                })) => {
+                    let (code, reason) = code_and_reason(&reason);
+                    self.approve(&rules, caller, event, &run, reason, code)
+                        .await
+                }
                 Ok(ask) => match form_for(&rules, &caller, event, &ask) {
                     Some(form) => Answer::Form {
                         form: Box::new(form),
@@ -49,6 +60,13 @@ impl Shared {
                 form: Box::new(reason_form(run)),
                 instead: Arc::new(deny_by_hand(run).into()),
             },
+            Act::Press {
+                press: Press::Approve,
+                run,
+            } => {
+                let reason = String::new();
+                self.approve(&rules, caller, event, run, reason, None).await
+            }
             Act::Press { press, run } => {
                 let ask = pressed(*press, run);
                 self.ask(&rules, caller, event, ask).await
@@ -72,10 +90,58 @@ impl Shared {
         event: &VerifiedEvent,
         ask: Ask,
     ) -> Answer {
+        if let Err(error) = self.allowed_here(rules, &caller, &ask).await {
+            self.refuse_here(&caller, &ask, &error);
+            return Answer::reply(Reply::error(&error));
+        }
         match ask {
             Ask::Query(query) => Answer::Reply(self.query(rules, &caller, &query).await),
             Ask::Change(change) => Answer::reply(self.change_in_chat(caller, event, change).await),
+            Ask::Identity(identity) => Answer::reply(self.identity(&caller, &identity).await),
         }
+    }
+
+    /// Whether what is asked for may be asked for in this channel.
+    async fn allowed_here(
+        self: &Arc<Self>,
+        rules: &Rules,
+        caller: &Caller,
+        ask: &Ask,
+    ) -> Result<(), UserError> {
+        let Some(place) = &caller.place else {
+            return Ok(());
+        };
+        let intents = match ask {
+            Ask::Change(Change::Run(request)) | Ask::Query(Query::Plan(request)) => {
+                request.intents.clone()
+            }
+            Ask::Change(Change::Retry { run }) => match self.find_run(run).await {
+                Ok(snapshot) => snapshot.run.plan.requested.clone(),
+                // Whoever may not know of it hears so on the usual way.
+                Err(_) => Vec::new(),
+            },
+            Ask::Change(Change::ScheduleRun { name, .. }) => {
+                let schedule = rules.catalog.schedule(name);
+                schedule
+                    .map(|schedule| schedule.intent.clone())
+                    .into_iter()
+                    .collect()
+            }
+            Ask::Change(_) | Ask::Query(_) | Ask::Identity(_) => Vec::new(),
+        };
+        let surface = caller.account.surface;
+        intents
+            .iter()
+            .try_for_each(|intent| rules.channels.allow(surface, place, intent))
+    }
+
+    fn refuse_here(self: &Arc<Self>, caller: &Caller, ask: &Ask, error: &UserError) {
+        let target = match ask {
+            Ask::Change(change) => crate::intake::describe(change),
+            Ask::Query(Query::Plan(request)) => crate::intake::names(request),
+            Ask::Query(_) | Ask::Identity(_) => String::new(),
+        };
+        self.refuse_in_chat(caller, "intent_denied", target, error);
     }
 
     /// A change goes into the inbox; its answer, if that comes in time.
@@ -136,21 +202,98 @@ impl Shared {
                 decision: Decision::Deny,
                 reason: one(values, REASON),
             }),
-            FormPurpose::Approve { .. } => {
-                return Answer::FieldErrors(vec![FieldError {
-                    field: None,
-                    message: "There is no second factor in this Rave.".to_owned(),
-                }]);
+            FormPurpose::Approve { run } => {
+                let code = one(values, CODE);
+                return match self.spend(&caller, &code).await {
+                    Ok(()) => self.approve_proven(rules, caller, event, run).await,
+                    Err(error) => Answer::FieldErrors(vec![FieldError {
+                        field: Some(CODE.to_owned()),
+                        message: error.to_string(),
+                    }]),
+                };
             }
         };
         self.ask(rules, caller, event, ask).await
+    }
+
+    /// An approval; when the plan wants the second factor, its code first.
+    async fn approve(
+        self: &Arc<Self>,
+        rules: &Rules,
+        mut caller: Caller,
+        event: &VerifiedEvent,
+        run: &RunId,
+        reason: String,
+        code: Option<String>,
+    ) -> Answer {
+        if let Some(code) = code {
+            if let Err(error) = self.spend(&caller, &code).await {
+                return Answer::reply(Reply::error(&error));
+            }
+            caller.strength = Strength::Totp;
+        } else if self.wants_code(&caller, run).await {
+            let instead = UserError::new(
+                ErrorCode::TooWeak,
+                format!("{run} wants the code of your second factor"),
+            )
+            .hint(format!("type `/rave approve {run} code=<code>`"));
+            return Answer::Form {
+                form: Box::new(code_form(run)),
+                instead: Arc::new(Reply::error(&instead).into()),
+            };
+        }
+        let change = Change::Decide {
+            run: run.clone(),
+            decision: Decision::Approve,
+            reason,
+        };
+        self.ask(rules, caller, event, Ask::Change(change)).await
+    }
+
+    /// An approval after a right code.
+    async fn approve_proven(
+        self: &Arc<Self>,
+        rules: &Rules,
+        mut caller: Caller,
+        event: &VerifiedEvent,
+        run: &RunId,
+    ) -> Answer {
+        caller.strength = Strength::Totp;
+        let ask = pressed(Press::Approve, run);
+        self.ask(rules, caller, event, ask).await
+    }
+
+    /// Whether only the second factor is strong enough for this run, and the caller has one.
+    async fn wants_code(self: &Arc<Self>, caller: &Caller, run: &RunId) -> bool {
+        let Ok(snapshot) = self.find_run(run).await else {
+            return false;
+        };
+        let needs = &snapshot.run.plan.approvals;
+        needs
+            .iter()
+            .any(|need| need.strength == Strength::Totp && caller.strength < Strength::Totp)
+            && self.has_factor(&caller.person.id).await
+    }
+
+    /// What an account that belongs to nobody may do: give a code that makes it somebody's.
+    pub(crate) async fn introduce(&self, event: &VerifiedEvent) -> Option<Answer> {
+        let Act::Command { text } = &event.act else {
+            return None;
+        };
+        let rules = self.rules();
+        match rave_catalog::grammar::parse(&rules.catalog, text) {
+            Ok(Ask::Identity(Identity::Redeem { code })) => {
+                Some(Answer::reply(self.redeem(&event.account, &code).await))
+            }
+            Ok(_) | Err(_) => None,
+        }
     }
 
     /// What to say when the form for missing arguments cannot be opened.
     fn lacking(&self, rules: &Rules, ask: &Ask) -> Arc<rave_domain::ports::surface::ChatReply> {
         let error = match ask {
             Ask::Change(Change::Run(request)) => bound(rules, request).err(),
-            Ask::Change(_) | Ask::Query(_) => None,
+            Ask::Change(_) | Ask::Query(_) | Ask::Identity(_) => None,
         };
         let error = error.map_or_else(UserError::internal, |errors| {
             ArgumentError::together(&errors)
@@ -260,6 +403,32 @@ fn reason_form(run: &RunId) -> Form {
             needed: Needed::Optional,
             value: None,
         }],
+    }
+}
+
+fn code_form(run: &RunId) -> Form {
+    Form {
+        purpose: FormPurpose::Approve { run: run.clone() },
+        title: "Approve this run".to_owned(),
+        intro: String::new(),
+        submit: "Approve".to_owned(),
+        fields: vec![FormField {
+            name: CODE.to_owned(),
+            label: "Code".to_owned(),
+            help: "The six digits that your authenticator shows".to_owned(),
+            kind: FormFieldKind::Line { max: 10 },
+            needed: Needed::Required,
+            value: None,
+        }],
+    }
+}
+
+/// The code that stands in front of a reason, and the reason.
+fn code_and_reason(reason: &str) -> (Option<String>, String) {
+    let (first, rest) = reason.split_once(' ').unwrap_or((reason, ""));
+    match first.strip_prefix("code=") {
+        Some(code) => (Some(code.to_owned()), rest.trim().to_owned()),
+        None => (None, reason.to_owned()),
     }
 }
 

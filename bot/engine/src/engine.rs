@@ -118,7 +118,13 @@ impl Engine {
     /// The person behind a chat account.
     #[must_use]
     pub fn person_of(&self, account: &Account) -> Option<Arc<Person>> {
-        self.shared.rules().policy.people().by_account(account)
+        self.shared.person_of(account)
+    }
+
+    /// Makes a chat account that nobody knows somebody's, when the event gives a code of theirs;
+    /// `None` when the event is something else.
+    pub async fn introduce(&self, event: &VerifiedEvent) -> Option<Answer> {
+        self.shared.introduce(event).await
     }
 
     /// A chat event (verified, person known, rate limit passed) to its immediate answer.

@@ -18,6 +18,7 @@ mod completion;
 mod engine;
 mod facts;
 mod follow;
+mod identity;
 mod intake;
 mod journal;
 mod judge;

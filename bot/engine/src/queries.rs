@@ -72,6 +72,17 @@ impl Shared {
             | Query::Audit
             | Query::Status => ("read.refused", String::new()),
         };
+        self.refuse_in_chat(caller, event, target, error);
+    }
+
+    /// Leaves an audit row and an alert about something that a rule refused before it was recorded.
+    pub(crate) fn refuse_in_chat(
+        self: &Arc<Self>,
+        caller: &Caller,
+        event: &'static str,
+        target: String,
+        error: &UserError,
+    ) {
         let refusal = Refusal {
             at: self.clock.now(),
             event,

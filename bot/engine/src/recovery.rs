@@ -66,6 +66,7 @@ impl Shared {
     /// goes on in tasks.
     pub(crate) async fn recover(self: &Arc<Self>) -> Result<Recovery, StoreError> {
         *lock(&self.freezes) = self.store.freezes().await?;
+        self.identities.load(self.store.linked_accounts().await?);
         let waits = self.store.lock_waits().await?;
         self.locks.restore(self.store.locks().await?, waits);
         let found = self.read_back(self.store.open_runs().await?).await?;

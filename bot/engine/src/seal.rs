@@ -59,12 +59,19 @@ impl Sealer {
     /// # Errors
     /// [`SealError::Random`].
     pub fn seal(&self, run: &RunId, param: &str, value: &str) -> Result<Vec<u8>, SealError> {
+        self.seal_for(&format!("{run}/{param}"), value)
+    }
+
+    /// Seals a value for one place; it opens for no other.
+    ///
+    /// # Errors
+    /// [`SealError::Random`].
+    pub(crate) fn seal_for(&self, place: &str, value: &str) -> Result<Vec<u8>, SealError> {
         let mut nonce = [0_u8; NONCE_BYTES];
         (self.random)(&mut nonce).map_err(SealError::Random)?;
-        let bound_to = format!("{run}/{param}");
         let payload = Payload {
             msg: value.as_bytes(),
-            aad: bound_to.as_bytes(),
+            aad: place.as_bytes(),
         };
         let ciphertext = self
             .cipher
@@ -80,16 +87,26 @@ impl Sealer {
     /// # Errors
     /// [`SealError::Open`].
     pub fn open(&self, run: &RunId, param: &str, sealed: &[u8]) -> Result<SecretString, SealError> {
+        self.open_for(&format!("{run}/{param}"), sealed)
+            .map_err(|_| SealError::Open {
+                param: param.to_owned(),
+            })
+    }
+
+    /// Opens a value that was sealed for a place.
+    ///
+    /// # Errors
+    /// [`SealError::Open`].
+    pub(crate) fn open_for(&self, place: &str, sealed: &[u8]) -> Result<SecretString, SealError> {
         let refused = || SealError::Open {
-            param: param.to_owned(),
+            param: place.to_owned(),
         };
         let (nonce, ciphertext) = sealed
             .split_first_chunk::<NONCE_BYTES>()
             .ok_or_else(refused)?;
-        let bound_to = format!("{run}/{param}");
         let payload = Payload {
             msg: ciphertext,
-            aad: bound_to.as_bytes(),
+            aad: place.as_bytes(),
         };
         let plain = self
             .cipher
@@ -98,6 +115,16 @@ impl Sealer {
         String::from_utf8(plain)
             .map(SecretString::from)
             .map_err(|_| refused())
+    }
+
+    /// Random bytes.
+    ///
+    /// # Errors
+    /// [`SealError::Random`].
+    pub(crate) fn random<const N: usize>(&self) -> Result<[u8; N], SealError> {
+        let mut bytes = [0; N];
+        (self.random)(&mut bytes).map_err(SealError::Random)?;
+        Ok(bytes)
     }
 
     /// A keyed hash: equal for equal values, and useless without the key.

@@ -11,7 +11,7 @@ use rave_domain::ports::courier::Courier;
 use rave_domain::ports::driver::Driver;
 use rave_domain::ports::store::{Freeze, Store};
 use rave_domain::{Clock, ErrorCode, IdGen, UserError};
-use rave_policy::Policy;
+use rave_policy::{Channels, Policy};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::breaker::{BreakerSettings, Breakers};
 use crate::cells::Cells;
 use crate::follow::Followers;
+use crate::identity::Identities;
 use crate::live::LiveMessages;
 use crate::locks::Locks;
 use crate::metrics::Metrics;
@@ -71,6 +72,8 @@ pub struct Rules {
     pub catalog: Arc<Catalog>,
     /// People, roles and decisions.
     pub policy: Arc<Policy>,
+    /// What may be asked for in which chat channel.
+    pub channels: Arc<Channels>,
     /// What was worked out from the two.
     pub(crate) overviews: Arc<Overviews>,
 }
@@ -82,8 +85,16 @@ impl Rules {
         Self {
             catalog,
             policy,
+            channels: Arc::default(),
             overviews: Arc::default(),
         }
+    }
+
+    /// Binds chat channels to intents.
+    #[must_use]
+    pub fn with_channels(mut self, channels: Channels) -> Self {
+        self.channels = Arc::new(channels);
+        self
     }
 }
 
@@ -153,6 +164,7 @@ pub(crate) struct Shared {
     pub(crate) cells: Cells,
     pub(crate) followers: Followers,
     pub(crate) live: LiveMessages,
+    pub(crate) identities: Identities,
     pub(crate) outbox_wake: Notify,
     /// Rings when a recorded request has its answer, for repeats that wait for it.
     pub(crate) answered: Notify,
@@ -201,6 +213,7 @@ impl Shared {
             cells: Cells::default(),
             followers: Followers::default(),
             live: LiveMessages::default(),
+            identities: Identities::default(),
             outbox_wake: Notify::new(),
             answered: Notify::new(),
             tasks: TaskTracker::new(),

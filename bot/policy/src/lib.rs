@@ -63,6 +63,7 @@ mod approvals;
 mod authorized;
 mod cache;
 mod cedar;
+mod channels;
 mod compare;
 mod decide;
 mod explain;
@@ -82,6 +83,7 @@ pub use action::{
 pub use approvals::owners;
 pub use authorized::{Authorized, Denial};
 pub use cedar::PolicyFile;
+pub use channels::{ChannelConfig, Channels};
 pub use explain::{Explanation, Leave};
 pub use facts::{ArgumentKind, IntentFacts};
 pub use fault::{Fault, Faults};

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rave_compose::ComposeConfig;
 use rave_discord::DiscordConfig;
 use rave_mattermost::MattermostConfig;
-use rave_policy::{OneOrMany, PersonConfig, TokenConfig};
+use rave_policy::{ChannelConfig, OneOrMany, PersonConfig, TokenConfig};
 use rave_slack::SlackConfig;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -35,6 +35,8 @@ pub struct Config {
     pub rate_limit: RateLimitConfig,
     /// People and robots by name.
     pub people: BTreeMap<String, PersonConfig>,
+    /// Chat channels that are bound to intents, by `surface:channel`.
+    pub channels: BTreeMap<String, ChannelConfig>,
     /// API tokens by name.
     pub tokens: BTreeMap<String, TokenSection>,
     /// Numbers of the engine.

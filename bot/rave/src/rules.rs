@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rave_catalog::{Catalog, source};
 use rave_domain::ports::driver::Actions;
 use rave_engine::Rules;
-use rave_policy::{KeyFileText, Keys, People, Policy, PolicyFile, PolicyInput, Tokens};
+use rave_policy::{Channels, KeyFileText, Keys, People, Policy, PolicyFile, PolicyInput, Tokens};
 use secrecy::SecretString;
 
 use crate::config::{CatalogConfig, Config};
@@ -50,7 +50,9 @@ pub fn load(config: &Config, actions: &Actions) -> Result<Rules, String> {
     let catalog = Catalog::load(&sources, schedules.as_ref(), actions, &settings)
         .map_err(|faults| faults.to_string())?;
     let policy = policy(config, &catalog)?;
-    Ok(Rules::new(Arc::new(catalog), Arc::new(policy)))
+    let names = catalog.iter().map(|intent| &intent.name);
+    let channels = Channels::load(&config.channels, names).map_err(|faults| faults.to_string())?;
+    Ok(Rules::new(Arc::new(catalog), Arc::new(policy)).with_channels(channels))
 }
 
 fn policy(config: &Config, catalog: &Catalog) -> Result<Policy, String> {

@@ -164,6 +164,35 @@ fn encode(write: Write, steps: &mut Vec<Step>) -> Result<(), StoreError> {
         Write::SecretsDropped(run) => {
             Step::statement("DELETE FROM secrets WHERE run_id = ?1", vec![text(run)])
         }
+        Write::AccountLinked {
+            account,
+            person,
+            at,
+        } => Step::statement(
+            "INSERT INTO accounts (surface, id, person, linked_at) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT (surface, id) DO UPDATE \
+             SET person = excluded.person, linked_at = excluded.linked_at",
+            vec![
+                text(account.surface.as_str()),
+                text(account.id),
+                text(person),
+                time(at),
+            ],
+        ),
+        Write::AccountUnlinked(account) => Step::statement(
+            "DELETE FROM accounts WHERE surface = ?1 AND id = ?2",
+            vec![text(account.surface.as_str()), text(account.id)],
+        ),
+        Write::Totp { person, factor } => Step::statement(
+            "INSERT INTO totp (person, sealed, last_step) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (person) DO UPDATE \
+             SET sealed = excluded.sealed, last_step = excluded.last_step",
+            vec![
+                text(person),
+                Value::Blob(factor.sealed),
+                number(factor.last_step),
+            ],
+        ),
         Write::Freeze(freeze) => Step::statement(
             "INSERT INTO freezes (scope, by, reason, since) VALUES (?1, ?2, ?3, ?4) \
              ON CONFLICT (scope) DO UPDATE \

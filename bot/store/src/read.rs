@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use rave_domain::audit::{AuditEntry, AuditRow};
 use rave_domain::ports::store::{
     AuditFilter, Freeze, InboxKey, InboxRow, LONGEST_WAIT, LedgerRow, LockRow, LockWait,
-    OutboxCounts, OutboxRow, Page, Paged, RunFilter, RunRow, StoreError,
+    OutboxCounts, OutboxRow, Page, Paged, RunFilter, RunRow, StoreError, TotpRow,
 };
 use rave_domain::run::Event;
 use rave_domain::time::after;
-use rave_domain::{Account, Attempt, EffectKey, Epoch, RunId, StepId, Timestamp};
+use rave_domain::{Account, Attempt, EffectKey, Epoch, PersonId, RunId, StepId, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
@@ -464,6 +464,42 @@ pub(crate) fn secrets(
         |fields| Ok((fields.get("name")?, fields.get("sealed")?)),
     )?;
     Ok(rows.into_iter().collect())
+}
+
+pub(crate) fn linked_accounts(
+    connection: &Connection,
+) -> Result<Vec<(Account, PersonId)>, StoreError> {
+    all(
+        connection,
+        "accounts",
+        "SELECT surface, id, person FROM accounts ORDER BY surface, id",
+        [],
+        |fields| {
+            let account = Account {
+                surface: fields.parsed("surface")?,
+                id: fields.get("id")?,
+            };
+            Ok((account, fields.parsed("person")?))
+        },
+    )
+}
+
+pub(crate) fn totp(
+    connection: &Connection,
+    person: &PersonId,
+) -> Result<Option<TotpRow>, StoreError> {
+    first(
+        connection,
+        "totp",
+        "SELECT sealed, last_step FROM totp WHERE person = ?1",
+        [person.as_str()],
+        |fields| {
+            Ok(TotpRow {
+                sealed: fields.get("sealed")?,
+                last_step: fields.number("last_step")?,
+            })
+        },
+    )
 }
 
 pub(crate) fn freezes(connection: &Connection) -> Result<Vec<Freeze>, StoreError> {

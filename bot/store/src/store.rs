@@ -10,10 +10,10 @@ use bytes::Bytes;
 use rave_domain::audit::{AuditEntry, AuditRow};
 use rave_domain::ports::store::{
     AuditFilter, ChunkRef, Freeze, InboxKey, InboxRow, LedgerRow, LockRow, LockWait, OutboxCounts,
-    OutboxRow, Page, Paged, Received, RunFilter, RunRow, Store, StoreError, Write,
+    OutboxRow, Page, Paged, Received, RunFilter, RunRow, Store, StoreError, TotpRow, Write,
 };
 use rave_domain::run::Event;
-use rave_domain::{Epoch, RunId, Timestamp};
+use rave_domain::{Account, Epoch, PersonId, RunId, Timestamp};
 use tokio::sync::oneshot;
 
 use crate::chunks::Chunks;
@@ -204,6 +204,17 @@ impl Store for Sqlite {
         let run = run.clone();
         self.readers
             .read(move |connection| read::secrets(connection, &run))
+            .await
+    }
+
+    async fn linked_accounts(&self) -> Result<Vec<(Account, PersonId)>, StoreError> {
+        self.readers.read(read::linked_accounts).await
+    }
+
+    async fn totp(&self, person: &PersonId) -> Result<Option<TotpRow>, StoreError> {
+        let person = person.clone();
+        self.readers
+            .read(move |connection| read::totp(connection, &person))
             .await
     }
 

@@ -114,12 +114,22 @@ pub const BUILTINS: &[Builtin] = &[
         "whoami",
         "Shows who you are to Rave and which roles you hold",
     ),
+    changes(
+        "link",
+        "link [code | totp [code]]",
+        "Makes another account yours, or sets up a second factor",
+    ),
+    changes(
+        "unlink",
+        "unlink <account>",
+        "Gives up an account that was linked",
+    ),
     changes("reload", "reload", "Loads intents and schedules again"),
     reads("status", "status", "Shows how Rave is doing"),
 ];
 
 /// First words that are promised to built-ins to come; an intent that took one would break then.
-const PROMISED: &[&str] = &["link", "why", "schedule"];
+const PROMISED: &[&str] = &["why", "schedule"];
 
 /// Whether a lower-case word starts a built-in, so that no intent's command may.
 pub(crate) fn is_head(word: &str) -> bool {

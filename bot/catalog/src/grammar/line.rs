@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use rave_domain::request::{Ask, Change, Decision, Order, Query, RunRequest, Unwind};
+use rave_domain::request::{Ask, Change, Decision, Identity, Order, Query, RunRequest, Unwind};
 
 use super::HELP_FLAGS;
 use super::words::quote;
@@ -14,6 +14,7 @@ pub fn to_line(ask: &Ask) -> String {
     match ask {
         Ask::Query(query) => query_line(query),
         Ask::Change(change) => change_line(change),
+        Ask::Identity(identity) => identity_line(identity),
     }
 }
 
@@ -31,6 +32,16 @@ fn query_line(query: &Query) -> String {
         Query::Freezes => "freezes".to_owned(),
         Query::Audit => "audit".to_owned(),
         Query::Status => "status".to_owned(),
+    }
+}
+
+fn identity_line(identity: &Identity) -> String {
+    match identity {
+        Identity::LinkCode => "link".to_owned(),
+        Identity::Redeem { code } => format!("link {}", quote(code)),
+        Identity::Unlink { account } => format!("unlink {}", quote(account)),
+        Identity::EnrolTotp => "link totp".to_owned(),
+        Identity::ConfirmTotp { code } => format!("link totp {}", quote(code)),
     }
 }
 

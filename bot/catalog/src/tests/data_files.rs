@@ -76,6 +76,6 @@ fn shipped_help_reads_well() {
         scale ai: Runs three workers of the AI stack
         scale content: Runs two web servers of the content stack
         scale stack <stack> <service> <replicas>: Sets how many containers of a service run
-        Built in: help, intents, plan, run, approve, deny, cancel, retry, resolve, runs, show, logs, schedules, schedule run, freeze, unfreeze, freezes, locks, unlock, audit, whoami, reload, status. With help in front, each explains itself.
+        Built in: help, intents, plan, run, approve, deny, cancel, retry, resolve, runs, show, logs, schedules, schedule run, freeze, unfreeze, freezes, locks, unlock, audit, whoami, link, unlink, reload, status. With help in front, each explains itself.
         ");
 }

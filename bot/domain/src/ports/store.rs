@@ -202,6 +202,15 @@ pub enum Delivery {
     Superseded,
 }
 
+/// A person's second factor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TotpRow {
+    /// Its secret as ciphertext.
+    pub sealed: Vec<u8>,
+    /// The last time step that a code was taken of; it and those before are spent.
+    pub last_step: u64,
+}
+
 /// A hold on all runs in a scope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Freeze {
@@ -313,6 +322,24 @@ pub enum Write {
     },
     /// Drops a run's secrets.
     SecretsDropped(RunId),
+    /// An account is this person's from now on.
+    AccountLinked {
+        /// The account.
+        account: Account,
+        /// Whose.
+        person: PersonId,
+        /// Since when.
+        at: Timestamp,
+    },
+    /// A linked account is nobody's any more.
+    AccountUnlinked(Account),
+    /// Sets a person's second factor, and which codes of it are spent.
+    Totp {
+        /// The person.
+        person: PersonId,
+        /// The factor.
+        factor: TotpRow,
+    },
     /// Freezes a scope.
     Freeze(Freeze),
     /// Ends a freeze.
@@ -536,6 +563,18 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `Unavailable`.
     async fn secrets(&self, run: &RunId) -> Result<BTreeMap<String, Vec<u8>>, StoreError>;
+
+    /// Accounts that people have linked themselves.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    async fn linked_accounts(&self) -> Result<Vec<(Account, PersonId)>, StoreError>;
+
+    /// A person's second factor.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    async fn totp(&self, person: &PersonId) -> Result<Option<TotpRow>, StoreError>;
 
     /// Active freezes, by scope.
     ///

@@ -139,7 +139,10 @@ async fn reply(
     event: &VerifiedEvent,
 ) -> Answer {
     let Some(person) = server.engine().person_of(&event.account) else {
-        return stranger(server, address, path, event);
+        return match introduced(server, event).await {
+            Some(answer) => answer,
+            None => stranger(server, address, path, event),
+        };
     };
     let caller = Caller {
         person,
@@ -163,6 +166,16 @@ async fn reply(
         }
     }
     server.engine().chat(caller, event).await
+}
+
+/// An account that gives a code of `/rave link`. Its tries count like those of a person.
+async fn introduced(server: &Server, event: &VerifiedEvent) -> Option<Answer> {
+    let limits = server.limits();
+    let surface = event.account.surface;
+    if limits.channel(surface, &event.account.id).is_err() {
+        return None;
+    }
+    server.engine().introduce(event).await
 }
 
 fn slow_down(refusal: String, too_many: TooMany) -> Answer {
@@ -204,7 +217,8 @@ fn stranger(server: &Server, address: Option<IpAddr>, path: &str, event: &Verifi
             format!("Rave does not know the account {account}"),
         )
         .hint(format!(
-            "an administrator adds it to a person: `accounts = {{ {} = \"{}\" }}`",
+            "`/rave link` on an account that Rave knows gives you a code for this one, or an \
+             administrator adds it to a person: `accounts = {{ {} = \"{}\" }}`",
             account.surface, account.id
         )),
     ))
