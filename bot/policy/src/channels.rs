@@ -29,9 +29,9 @@ impl Channels {
     /// # Errors
     /// Everything that is wrong: names that are not `surface:channel`, and patterns that no intent
     /// has, because a slip there would lock out what was meant to be let in.
-    pub fn load<'a>(
+    pub fn load(
         section: &BTreeMap<String, ChannelConfig>,
-        intents: impl Iterator<Item = &'a IntentName> + Clone,
+        intents: &[&IntentName],
     ) -> Result<Self, Faults> {
         let mut faults = Faults::default();
         let mut bound = BTreeMap::new();
@@ -55,7 +55,7 @@ impl Channels {
                 .filter(|pattern| !pattern.is_empty())
                 .collect();
             for pattern in &patterns {
-                if !intents.clone().any(|intent| fits(pattern, intent)) {
+                if !intents.iter().any(|intent| fits(pattern, intent)) {
                     faults.push(
                         Fault::new(
                             format!("channels.{name}.intents"),
@@ -124,10 +124,11 @@ mod tests {
 
     fn channels(text: &str) -> Result<Channels, Faults> {
         let section: BTreeMap<String, ChannelConfig> = toml::from_str(text).unwrap();
-        let intents: Vec<IntentName> = ["rollout_media", "vm.start", "vm.stop"]
+        let names: Vec<IntentName> = ["rollout_media", "vm.start", "vm.stop"]
             .map(|name| IntentName::new(name).unwrap())
             .to_vec();
-        Channels::load(&section, intents.iter())
+        let intents: Vec<&IntentName> = names.iter().collect();
+        Channels::load(&section, &intents)
     }
 
     fn may(channels: &Channels, surface: Surface, channel: &str, intent: &str) -> bool {

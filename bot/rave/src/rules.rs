@@ -50,8 +50,8 @@ pub fn load(config: &Config, actions: &Actions) -> Result<Rules, String> {
     let catalog = Catalog::load(&sources, schedules.as_ref(), actions, &settings)
         .map_err(|faults| faults.to_string())?;
     let policy = policy(config, &catalog)?;
-    let names = catalog.iter().map(|intent| &intent.name);
-    let channels = Channels::load(&config.channels, names).map_err(|faults| faults.to_string())?;
+    let names: Vec<_> = catalog.iter().map(|intent| &intent.name).collect();
+    let channels = Channels::load(&config.channels, &names).map_err(|faults| faults.to_string())?;
     Ok(Rules::new(Arc::new(catalog), Arc::new(policy)).with_channels(channels))
 }
 
