@@ -158,6 +158,10 @@ impl Shared {
             None
         };
         let live = event.reply_to.as_ref().and_then(|reply_to| reply_to.live);
+        let opens = matches!(
+            change,
+            Change::Run(_) | Change::Retry { .. } | Change::ScheduleRun { .. }
+        );
         let submission = Submission {
             body: Digest::of(told(&event.act, &change).as_bytes()),
             key: InboxKey {
@@ -172,8 +176,9 @@ impl Shared {
         match self.answer_in_time(submission).await {
             Ok(Ok(Changed::Run(snapshot))) => match (decision, live) {
                 (Some(decision), _) => replies::decided(&snapshot, &person, decision),
-                (None, Some(LiveStart::Post)) => replies::noted(&snapshot),
-                (None, Some(LiveStart::Answer) | None) => replies::run(&snapshot, self.clock.now()),
+                (None, Some(LiveStart::Post)) if opens => replies::noted(&snapshot),
+                (None, Some(_)) if !opens => replies::moved(&snapshot),
+                (None, _) => replies::run(&snapshot, self.clock.now()),
             },
             Ok(Ok(Changed::Done { reply, .. })) => reply,
             Ok(Err(error)) => Reply::error(&error),

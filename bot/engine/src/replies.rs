@@ -173,6 +173,12 @@ pub(crate) fn noted(snapshot: &RunSnapshot) -> Reply {
     Reply::text(text)
 }
 
+/// The short answer to whoever moved a run whose own message tells the rest.
+pub(crate) fn moved(snapshot: &RunSnapshot) -> Reply {
+    let headline = headline(snapshot);
+    Reply::text(format!("{headline} Its message tells the rest."))
+}
+
 /// The short answer to a decision; the run's own message tells the rest.
 pub(crate) fn decided(snapshot: &RunSnapshot, by: &PersonId, decision: Decision) -> Reply {
     let run = &snapshot.run;
