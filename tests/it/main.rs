@@ -10,6 +10,7 @@
 mod approvals;
 mod bad_input;
 mod chat_down;
+mod chats;
 mod clock;
 mod commands;
 #[cfg(feature = "real")]

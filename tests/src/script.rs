@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rave_domain::ErrorCode;
 use rave_domain::ports::driver::DriverError;
@@ -124,6 +125,8 @@ pub(crate) struct Script {
     pub(crate) failures: BTreeMap<String, VecDeque<Failing>>,
     pub(crate) gates: BTreeMap<String, VecDeque<Gate>>,
     pub(crate) outputs: BTreeMap<String, Output>,
+    /// The time between two chunks of output.
+    pub(crate) paces: BTreeMap<String, Duration>,
     pub(crate) unsure: bool,
     pub(crate) down: bool,
     /// Calls that are never answered.

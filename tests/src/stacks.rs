@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rave_domain::plan::{Class, Operation, Preview};
@@ -163,6 +164,12 @@ impl FakeStacks {
         });
     }
 
+    /// Every effect of an intent prints these chunks with a pause behind each.
+    pub fn prints_slowly(&self, title: &str, chunks: Vec<Vec<u8>>, pause: Duration) {
+        self.with(|inner| inner.script.paces.insert(title.to_owned(), pause));
+        self.prints_with(title, move |_| chunks.clone());
+    }
+
     /// Whether an effect took place can no longer be looked up.
     pub fn cannot_be_probed(&self) {
         self.with(|inner| inner.script.unsure = true);
@@ -269,11 +276,12 @@ impl FakeStacks {
     ) -> Result<Applied, DriverError> {
         self.unpaused().await;
         let _flight = self.take_off(&title, operation, context);
-        let (gate, failing, output, stop) = self.with(|inner| {
+        let (gate, failing, output, pace, stop) = self.with(|inner| {
             (
                 inner.script.gate(&title),
                 inner.script.failure(&title),
                 inner.script.outputs.get(&title).cloned(),
+                inner.script.paces.get(&title).copied(),
                 inner
                     .in_flight
                     .get(&context.key)
@@ -284,6 +292,9 @@ impl FakeStacks {
         if let Some(output) = output {
             for chunk in output(&context.secrets) {
                 context.sink.output(OutputStream::Stdout, &chunk);
+                if let Some(pace) = pace {
+                    tokio::time::sleep(pace).await;
+                }
             }
         }
         if let Some(gate) = gate {
