@@ -92,12 +92,21 @@ async fn a_run_is_planned_asked_for_approved_and_told_to_its_end() {
         let room = Room::at(vendor).await;
         let plan = room.types("ann", "/rave plan rollout_media").await;
         assert!(plan.contains("nothing has been done"), "{vendor}: {plan}");
-        assert!(plan.contains("bob and cem may approve") || plan.contains("bob, cem may approve"), "{vendor}: {plan}");
+        assert!(
+            plan.contains("bob and cem may approve") || plan.contains("bob, cem may approve"),
+            "{vendor}: {plan}"
+        );
         assert_eq!(room.bot.stacks().done(), Vec::<String>::new());
 
         room.types("ann", "/rave rollout media").await;
         let asked = room.shows("run_0001", "await").await;
-        for part in ["[Approve]", "[Deny]", "[Cancel]", "stack/media", "stack/content"] {
+        for part in [
+            "[Approve]",
+            "[Deny]",
+            "[Cancel]",
+            "stack/media",
+            "stack/content",
+        ] {
             assert!(asked.contains(part), "{vendor}: no {part} in {asked}");
         }
         let own = said(room.presses("ann", "run_0001", "Approve").await);
@@ -133,7 +142,11 @@ async fn a_denial_has_its_reason_and_a_retry_is_a_new_run() {
         room.shows("run_0002", "[Approve]").await;
         room.presses("bob", "run_0002", "Approve").await;
         room.shows("run_0002", "succeeded.").await;
-        assert!(room.shows("run_0001", "bob denied it").await.contains("cancelled"));
+        assert!(
+            room.shows("run_0001", "bob denied it")
+                .await
+                .contains("cancelled")
+        );
         room.finish().await;
     }
 }
@@ -149,7 +162,10 @@ async fn a_run_that_nobody_decides_on_expires_in_its_message() {
         let expired = room.shows("run_0001", "cancelled").await;
         assert!(!expired.contains("[Approve]"), "{vendor}: {expired}");
         let late = said(room.chat.types("bob", "/rave approve run_0001").await);
-        assert!(late.contains("wrong_state") || late.contains("run_cancelled"), "{vendor}: {late}");
+        assert!(
+            late.contains("wrong_state") || late.contains("run_cancelled"),
+            "{vendor}: {late}"
+        );
         room.finish().await;
     }
 }
@@ -176,8 +192,15 @@ async fn an_unknown_outcome_is_resolved_by_a_person_in_the_chat() {
         room.bot.stacks().fails("mail", Failing::LostAfter);
         room.types("ann", "/rave mail").await;
         let asks = room.shows("run_0001", "needs attention").await;
-        assert!(asks.contains("/rave resolve run_0001 1"), "{vendor}: {asks}");
-        said(room.chat.types("root", "/rave resolve run_0001 1 happened").await);
+        assert!(
+            asks.contains("/rave resolve run_0001 1"),
+            "{vendor}: {asks}"
+        );
+        said(
+            room.chat
+                .types("root", "/rave resolve run_0001 1 happened")
+                .await,
+        );
         room.shows("run_0001", "succeeded.").await;
         assert_eq!(room.chat.messages_of("run_0001"), 1, "{vendor}");
         room.finish().await;
@@ -258,7 +281,16 @@ async fn what_is_written_in_the_thread_counts_there() {
         let line = "approve run_0001";
         room.chat.types_in_thread("bob", "run_0001", line).await;
         room.shows("run_0001", "succeeded.").await;
-        assert_eq!(room.bot.audited("run.approved").await.entry.person.unwrap().as_str(), "bob");
+        assert_eq!(
+            room.bot
+                .audited("run.approved")
+                .await
+                .entry
+                .person
+                .unwrap()
+                .as_str(),
+            "bob"
+        );
         room.finish().await;
     }
 }
@@ -280,7 +312,10 @@ async fn a_flood_of_output_ends_as_few_edits_and_the_last_one_is_complete() {
         assert!(last.contains("[Show log]"), "{vendor}: {last}");
         wait_for("the whole output as a file", || async {
             let files = room.chat.files();
-            match files.iter().find(|(_, text)| text.contains("line 1 of 1000")) {
+            match files
+                .iter()
+                .find(|(_, text)| text.contains("line 1 of 1000"))
+            {
                 Some((_, text)) if text.contains("line 1000 of 1000") => Ok(()),
                 _ => Err(format!("{} files", files.len())),
             }

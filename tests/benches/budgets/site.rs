@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ed25519_dalek::SigningKey;
 use rave::app::{App, Overrides};
 use rave::config::Config;
 use rave_domain::ports::driver::Driver;
@@ -17,6 +18,18 @@ pub(crate) const STEPS: u32 = 10;
 
 /// The header that the API takes.
 pub(crate) const KEY: &str = "X-API-Key: benchmark-key\r\n";
+
+/// What Slack signs with.
+pub(crate) const SLACK_SECRET: &str = "benchmark-signing-secret";
+
+/// What Discord signs with.
+pub(crate) fn discord_key() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
+}
+
+fn public_key() -> String {
+    hex::encode(discord_key().verifying_key().to_bytes())
+}
 
 /// Rave, listening on loopback. Its server and engine have a runtime of their own, as `rave serve`
 /// has; clients run elsewhere.
@@ -57,6 +70,15 @@ impl Site {
             (
                 "RAVE__PEOPLE__ANN__ACCOUNTS__MATTERMOST",
                 "u-ann".to_owned(),
+            ),
+            ("RAVE__PEOPLE__ANN__ACCOUNTS__SLACK", "T01/U01".to_owned()),
+            ("RAVE__PEOPLE__ANN__ACCOUNTS__DISCORD", "1001".to_owned()),
+            ("RAVE__SLACK__SIGNING_SECRET", SLACK_SECRET.to_owned()),
+            ("RAVE__DISCORD__APPLICATION_ID", "1".to_owned()),
+            ("RAVE__DISCORD__PUBLIC_KEY", public_key()),
+            (
+                "RAVE__RATE_LIMIT__CHANNEL_PER_MINUTE",
+                "4000000000".to_owned(),
             ),
             ("RAVE__PEOPLE__BOB__ROLES", "ops".to_owned()),
             (
