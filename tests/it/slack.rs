@@ -385,3 +385,30 @@ async fn long_output_comes_as_a_file_and_mentions_nobody() {
     );
     bot.finish().await;
 }
+
+#[tokio::test]
+async fn a_connection_that_gives_up_is_named_where_people_look() {
+    let world = World::new().on_slack();
+    let mut bot = world
+        .config("slack.app_token", "xapp-revoked")
+        .start()
+        .await;
+    let api = bot.api();
+    wait_for("/readyz to name the connection", || async {
+        let answer = api.get("/readyz").await;
+        if answer.text.contains("slack.socket") {
+            Ok(())
+        } else {
+            Err(answer.text)
+        }
+    })
+    .await;
+    // What comes over HTTP is answered all the same.
+    let seen = bot.slack().types("ann", "/rave whoami").await;
+    assert!(
+        matches!(&seen, Seen::Alone(text) if text.contains("ann")),
+        "{seen:?}"
+    );
+    bot.expects_error("listener_gave_up");
+    bot.finish().await;
+}

@@ -332,6 +332,11 @@ impl Engine {
         self.shared.health().await
     }
 
+    /// Notes that a part outside the engine has given up, for `/readyz` and `/status`.
+    pub fn gave_up(&self, part: impl Into<String>, why: impl Into<String>) {
+        lock(&self.shared.given_up).insert(part.into(), why.into());
+    }
+
     /// The running catalog.
     #[must_use]
     pub fn catalog(&self) -> Arc<Catalog> {
@@ -527,6 +532,13 @@ impl Shared {
                     "{} cannot be read back; what they hold stays locked",
                     unreadable.join(", ")
                 )),
+                required: false,
+            });
+        }
+        for (part, why) in lock(&self.given_up).iter() {
+            parts.push(PartHealth {
+                part: part.clone(),
+                fault: Some(why.clone()),
                 required: false,
             });
         }

@@ -177,6 +177,8 @@ pub(crate) struct Shared {
     pub(crate) ended: CancellationToken,
     /// Runs whose journal could not be read back; their locks stay held.
     pub(crate) unreadable: Mutex<BTreeSet<RunId>>,
+    /// Parts outside the engine that have given up, and why.
+    pub(crate) given_up: Mutex<BTreeMap<String, String>>,
     pub(crate) fail_point: FailPoint,
 }
 
@@ -221,6 +223,7 @@ impl Shared {
             stopping: CancellationToken::new(),
             ended: CancellationToken::new(),
             unreadable: Mutex::default(),
+            given_up: Mutex::default(),
             fail_point: parts.fail_point,
         };
         shared.register_catalog(&parts.rules.catalog);

@@ -215,7 +215,13 @@ impl App {
     ) -> std::io::Result<()> {
         let grace = self.config.server.shutdown_grace;
         let listeners = std::mem::take(&mut self.listeners);
-        chats::listen(listeners, &self.server, &self.tasks, &self.listening);
+        chats::listen(
+            listeners,
+            &self.server,
+            &self.engine,
+            &self.tasks,
+            &self.listening,
+        );
         let told = OnceLock::new();
         let shutdown = async {
             shutdown.await;

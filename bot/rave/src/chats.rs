@@ -115,25 +115,31 @@ fn whole(error: impl std::error::Error) -> StartError {
 pub(crate) fn listen(
     listeners: Vec<Arc<dyn ChatListener>>,
     server: &Server,
+    engine: &Engine,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
     for listener in listeners {
         let handler = ListenerHandler::new(server.clone(), listener.name());
-        tasks.spawn(keep(listener, Arc::new(handler), stop.clone()));
+        let engine = engine.clone();
+        tasks.spawn(keep(listener, Arc::new(handler), engine, stop.clone()));
     }
 }
 
 async fn keep(
     listener: Arc<dyn ChatListener>,
     handler: Arc<dyn ChatHandler>,
+    engine: Engine,
     stop: CancellationToken,
 ) {
     let name = listener.name();
     tokio::select! {
         ended = listener.listen(handler) => match ended {
             Ok(()) => tracing::info!(listener = name, "listener_ended"),
-            Err(fault) => tracing::error!(listener = name, why = fault.why, "listener_gave_up"),
+            Err(fault) => {
+                tracing::error!(listener = name, why = fault.why, "listener_gave_up");
+                engine.gave_up(name, fault.why);
+            }
         },
         () = stop.cancelled() => {}
     }
