@@ -121,6 +121,12 @@ async fn a_second_factor_raises_an_approval_and_each_code_is_good_once() {
         "the key is in the open"
     );
 
+    // Neither bob's account alone nor bob himself puts another factor in its place.
+    let second = bot.says("bob", "/rave link totp").await;
+    assert!(second.contains("You have a second factor"), "{second}");
+    let own = bot.says("bob", "/rave unlink totp:bob").await;
+    assert!(own.contains("policy_denied"), "{own}");
+
     let asked = bot.says("bob", "/rave approve run_0001").await;
     assert!(asked.contains("code=<code>"), "{asked}");
     let replayed = bot
@@ -143,6 +149,10 @@ async fn a_second_factor_raises_an_approval_and_each_code_is_good_once() {
     assert_eq!(row.details["strength"], "totp");
     assert_eq!(row.details["reason"], "looks good");
     assert!(!bot.dump().contains(&next), "the code is in the store");
+    bot.says("root", "/rave unlink totp:bob").await;
+    bot.audited("totp.removed").await;
+    let anew = bot.says("bob", "/rave link totp").await;
+    assert!(anew.contains("authenticator"), "{anew}");
     while bot.mattermost().next().is_some() {}
     bot.finish().await;
 }

@@ -160,6 +160,7 @@ impl Disk {
             | Write::AccountLinked { .. }
             | Write::AccountUnlinked(_)
             | Write::Totp { .. }
+            | Write::TotpGone(_)
             | Write::EffectChild { .. }
             | Write::OutboxLater { .. }
             | Write::Audit(_) => {}

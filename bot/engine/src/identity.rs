@@ -131,7 +131,7 @@ impl Shared {
             )
             .hint("give the code on the account that is to be linked")),
             Identity::Unlink { account } => self.unlink(caller, account).await,
-            Identity::EnrolTotp => self.enrol(caller),
+            Identity::EnrolTotp => self.enrol(caller).await,
             Identity::ConfirmTotp { code } => self.confirm_factor(caller, code).await,
         };
         answer.unwrap_or_else(|error| Reply::error(&error))
@@ -238,6 +238,9 @@ impl Shared {
             .hint("accounts of the configuration are taken out there")
         };
         let (surface, id) = account.split_once(':').ok_or_else(unknown)?;
+        if surface == "totp" {
+            return self.take_factor(caller, id).await;
+        }
         let surface: Surface = surface.parse().map_err(|_| unknown())?;
         let account = Account::new(surface, id);
         let owner = self.identities.linked(&account).ok_or_else(unknown)?;
@@ -260,7 +263,36 @@ impl Shared {
         Ok(Reply::text(format!("{account} is nobody's any more.")))
     }
 
-    fn enrol(&self, caller: &Caller) -> Result<Reply, UserError> {
+    /// Takes a second factor away that was lost. Never one's own: it would be worth no more than
+    /// the account.
+    async fn take_factor(&self, caller: &Caller, person: &str) -> Result<Reply, UserError> {
+        let refused = || {
+            UserError::new(
+                ErrorCode::PolicyDenied,
+                "only another person who is an administrator takes a second factor away",
+            )
+        };
+        let is_admin = caller.person.has(&rave_domain::Role::admin());
+        if !is_admin || caller.person.id.as_str() == person {
+            return Err(refused());
+        }
+        let person = PersonId::new(person).map_err(|_| refused())?;
+        if !self.has_factor(&person).await {
+            return Err(UserError::new(
+                ErrorCode::WrongState,
+                format!("{person} has no second factor"),
+            ));
+        }
+        let mut row = self.factor_row(caller, "totp.removed", AuditResult::Ok);
+        row.target = person.to_string();
+        let writes = vec![Write::TotpGone(person.clone()), Write::Audit(row)];
+        self.commit_identity(writes).await?;
+        Ok(Reply::text(format!(
+            "{person} has no second factor any more."
+        )))
+    }
+
+    async fn enrol(&self, caller: &Caller) -> Result<Reply, UserError> {
         if caller.person.is_robot() {
             return Err(UserError::new(
                 ErrorCode::WrongState,
@@ -268,6 +300,15 @@ impl Shared {
             ));
         }
         let person = &caller.person.id;
+        let there = self.store.totp(person).await;
+        if there.map_err(|error| store_error(&error))?.is_some() {
+            // Whoever has only the account must not put a factor of their own in its place.
+            return Err(
+                UserError::new(ErrorCode::WrongState, "you have a second factor").hint(format!(
+                    "an administrator takes a lost one away: `/rave unlink totp:{person}`"
+                )),
+            );
+        }
         let secret: [u8; 20] = self.sealer.random().map_err(|_| UserError::internal())?;
         let secret = Secret::from(secret.to_vec());
         let shown = secret.to_base32();

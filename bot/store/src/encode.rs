@@ -193,6 +193,9 @@ fn encode(write: Write, steps: &mut Vec<Step>) -> Result<(), StoreError> {
                 number(factor.last_step),
             ],
         ),
+        Write::TotpGone(person) => {
+            Step::statement("DELETE FROM totp WHERE person = ?1", vec![text(person)])
+        }
         Write::Freeze(freeze) => Step::statement(
             "INSERT INTO freezes (scope, by, reason, since) VALUES (?1, ?2, ?3, ?4) \
              ON CONFLICT (scope) DO UPDATE \

@@ -340,6 +340,8 @@ pub enum Write {
         /// The factor.
         factor: TotpRow,
     },
+    /// A person has no second factor any more.
+    TotpGone(PersonId),
     /// Freezes a scope.
     Freeze(Freeze),
     /// Ends a freeze.
