@@ -344,7 +344,7 @@ async fn two_people_on_two_surfaces_are_two_and_one_person_on_two_is_one() {
     };
     room.shows("run_0001", "[Approve]").await;
     let first = said(discord.types("bob", "/rave approve run_0001").await);
-    assert!(first.contains("bob approved it"), "{first}");
+    assert!(first.contains("still needs one approval"), "{first}");
     let again = said(mattermost.types("bob", "/rave approve run_0001").await);
     assert!(again.contains("approval_refused"), "{again}");
     let own = said(mattermost.types("ann", "/rave approve run_0001").await);

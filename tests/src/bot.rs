@@ -437,6 +437,8 @@ impl Bot {
     /// and starts it again on the same data.
     pub async fn crash(&mut self) {
         self.live.take().unwrap().crash().await;
+        // What was asked of the store in that moment has nobody left to answer it.
+        self.expects_error("a query was broken off");
         self.start_again().await;
     }
 

@@ -91,7 +91,8 @@ impl Default for FakeStacks {
 }
 
 /// Holds all effects until it is dropped, so that an immediate answer is always the same.
-pub(crate) struct Pause(Arc<watch::Sender<usize>>);
+/// Ends when it is dropped.
+pub struct Pause(Arc<watch::Sender<usize>>);
 
 impl Drop for Pause {
     fn drop(&mut self) {
@@ -230,7 +231,9 @@ impl FakeStacks {
         self.with(|inner| inner.violations.clone())
     }
 
-    pub(crate) fn pause(&self) -> Pause {
+    /// While it is held, no effect begins or ends.
+    #[must_use]
+    pub fn pause(&self) -> Pause {
         self.paused.send_modify(|paused| *paused += 1);
         Pause(Arc::clone(&self.paused))
     }

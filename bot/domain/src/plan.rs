@@ -218,6 +218,22 @@ pub struct Plan {
     pub digest: Digest,
 }
 
+impl PlannedStep {
+    /// The lock that its undo works under besides the step's own: an intent has a target of its
+    /// own, and a step that only reads has no lock.
+    #[must_use]
+    pub fn undo_lock(&self) -> Option<LockKey> {
+        let target = match &self.undo {
+            Undo::Intent { operation, .. } if operation.class != Class::Read => &operation.target,
+            Undo::Own { class, .. } if *class != Class::Read && self.lock.is_none() => {
+                &self.operation.target
+            }
+            Undo::Intent { .. } | Undo::Own { .. } | Undo::None => return None,
+        };
+        LockKey::new(target.to_string()).ok()
+    }
+}
+
 impl Plan {
     /// The planned step with an id.
     #[must_use]
@@ -229,12 +245,7 @@ impl Plan {
     #[must_use]
     pub fn locks(&self) -> BTreeSet<LockKey> {
         let own = self.steps.iter().filter_map(|step| step.lock.clone());
-        let undo = self.steps.iter().filter_map(|step| match &step.undo {
-            Undo::Intent { operation, .. } if operation.class != Class::Read => {
-                LockKey::new(operation.target.to_string()).ok()
-            }
-            Undo::Intent { .. } | Undo::None | Undo::Own { .. } => None,
-        });
+        let undo = self.steps.iter().filter_map(PlannedStep::undo_lock);
         own.chain(undo).collect()
     }
 

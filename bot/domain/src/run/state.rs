@@ -388,19 +388,15 @@ impl Run {
     }
 
     /// Whether an operator has broken a lock that the step works under. An undo works under the
-    /// lock of what it undoes and, when it is an intent, under that of its own target.
+    /// lock of what it undoes and under [`PlannedStep::undo_lock`].
     pub(super) fn lost_lock(&self, step: &Step) -> bool {
         let lost = |lock: &LockKey| !self.locks.contains_key(lock);
         let Some(planned) = self.planned(step) else {
             return false;
         };
-        let of_undo = match (&step.kind, &planned.undo) {
-            (StepKind::Undo { .. }, Undo::Intent { operation, .. })
-                if operation.class != Class::Read =>
-            {
-                LockKey::new(operation.target.to_string()).ok()
-            }
-            (StepKind::Undo { .. } | StepKind::Forward(_), _) => None,
+        let of_undo = match &step.kind {
+            StepKind::Undo { .. } => planned.undo_lock(),
+            StepKind::Forward(_) => None,
         };
         planned.lock.as_ref().is_some_and(lost) || of_undo.as_ref().is_some_and(lost)
     }

@@ -227,6 +227,17 @@ fn an_undo_intent_does_not_run_when_the_lock_of_its_own_target_is_broken() {
     assert_eq!(sim.steps(), "a cancelled");
 }
 
+/// Seen in a long simulation: beside another run, a step that only reads was undone on its target.
+#[test]
+fn the_undo_of_a_step_that_only_reads_has_a_lock_to_work_under() {
+    let steps = [step("a").class(Class::Read).own_undo()];
+    let mut sim = Sim::of(plan(steps)).script("a", [broken()]);
+    sim.answer();
+    assert!(sim.run.locks.contains_key(&lock("vm/a")));
+    sim.go().ends(RunStatus::Failed);
+    assert_eq!(sim.steps(), "a failed, undo a succeeded");
+}
+
 #[test]
 fn an_undo_that_only_reads_needs_no_lock_of_its_own() {
     let steps = [step("a").undo_by_class("look", Class::Read)];
