@@ -3,10 +3,16 @@
 
 use std::time::Duration;
 
-use rave_domain::Surface;
 use rave_tests::{Bot, Failing, FakeChat, Seen, World, wait_for};
 
-const VENDORS: [Surface; 3] = [Surface::Mattermost, Surface::Slack, Surface::Discord];
+#[derive(Debug, Clone, Copy)]
+enum Vendor {
+    Mattermost,
+    Slack,
+    Discord,
+}
+
+const VENDORS: [Vendor; 3] = [Vendor::Mattermost, Vendor::Slack, Vendor::Discord];
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -17,33 +23,33 @@ struct Room {
 }
 
 /// Rave with a bot of its own at a vendor.
-fn world(surface: Surface) -> World {
+fn world(vendor: Vendor) -> World {
     let world = World::new();
-    match surface {
-        Surface::Slack => world.on_slack(),
-        Surface::Discord => world.on_discord(),
-        _ => world
+    match vendor {
+        Vendor::Slack => world.on_slack(),
+        Vendor::Discord => world.on_discord(),
+        Vendor::Mattermost => world
             .config("mattermost.bot_token", "bot-token")
             .config("mattermost.callback_url", "http://rave.test"),
     }
 }
 
-fn chat(bot: &Bot, surface: Surface) -> Box<dyn FakeChat> {
-    match surface {
-        Surface::Slack => Box::new(bot.slack().clone()),
-        Surface::Discord => Box::new(bot.discord().clone()),
-        _ => Box::new(bot.mattermost().clone()),
+fn chat(bot: &Bot, vendor: Vendor) -> Box<dyn FakeChat> {
+    match vendor {
+        Vendor::Slack => Box::new(bot.slack().clone()),
+        Vendor::Discord => Box::new(bot.discord().clone()),
+        Vendor::Mattermost => Box::new(bot.mattermost().clone()),
     }
 }
 
 impl Room {
-    async fn at(surface: Surface) -> Self {
-        Self::of(world(surface), surface).await
+    async fn at(vendor: Vendor) -> Self {
+        Self::of(world(vendor), vendor).await
     }
 
-    async fn of(world: World, surface: Surface) -> Self {
+    async fn of(world: World, vendor: Vendor) -> Self {
         let bot = world.start().await;
-        let chat = chat(&bot, surface);
+        let chat = chat(&bot, vendor);
         Self { bot, chat }
     }
 
@@ -91,10 +97,10 @@ async fn a_run_is_planned_asked_for_approved_and_told_to_its_end() {
     for vendor in VENDORS {
         let room = Room::at(vendor).await;
         let plan = room.types("ann", "/rave plan rollout_media").await;
-        assert!(plan.contains("nothing has been done"), "{vendor}: {plan}");
+        assert!(plan.contains("nothing has been done"), "{vendor:?}: {plan}");
         assert!(
             plan.contains("bob and cem may approve") || plan.contains("bob, cem may approve"),
-            "{vendor}: {plan}"
+            "{vendor:?}: {plan}"
         );
         assert_eq!(room.bot.stacks().done(), Vec::<String>::new());
 
@@ -107,16 +113,22 @@ async fn a_run_is_planned_asked_for_approved_and_told_to_its_end() {
             "stack/media",
             "stack/content",
         ] {
-            assert!(asked.contains(part), "{vendor}: no {part} in {asked}");
+            assert!(asked.contains(part), "{vendor:?}: no {part} in {asked}");
         }
         let own = said(room.presses("ann", "run_0001", "Approve").await);
-        assert!(own.contains("somebody else must decide"), "{vendor}: {own}");
+        assert!(
+            own.contains("somebody else must decide"),
+            "{vendor:?}: {own}"
+        );
         let approved = said(room.presses("bob", "run_0001", "Approve").await);
-        assert!(approved.contains("bob approved it"), "{vendor}: {approved}");
+        assert!(
+            approved.contains("bob approved it"),
+            "{vendor:?}: {approved}"
+        );
         let ended = room.shows("run_0001", "succeeded.").await;
-        assert!(!ended.contains("[Approve]"), "{vendor}: {ended}");
-        assert!(ended.contains("[Show log]"), "{vendor}: {ended}");
-        assert_eq!(room.chat.messages_of("run_0001"), 1, "{vendor}");
+        assert!(!ended.contains("[Approve]"), "{vendor:?}: {ended}");
+        assert!(ended.contains("[Show log]"), "{vendor:?}: {ended}");
+        assert_eq!(room.chat.messages_of("run_0001"), 1, "{vendor:?}");
         room.finish().await;
     }
 }
@@ -130,12 +142,12 @@ async fn a_denial_has_its_reason_and_a_retry_is_a_new_run() {
         let form = room.presses("bob", "run_0001", "Deny").await;
         assert!(
             matches!(&form, Seen::Form { fields, .. } if fields[0].0 == "reason"),
-            "{vendor}: {form:?}"
+            "{vendor:?}: {form:?}"
         );
         let reason = "not on a Friday @channel <!here> @everyone";
         said(room.chat.sends("bob", &[("reason", reason)]).await);
         let denied = room.shows("run_0001", "bob denied it").await;
-        assert!(denied.contains("not on a Friday"), "{vendor}: {denied}");
+        assert!(denied.contains("not on a Friday"), "{vendor:?}: {denied}");
         assert_eq!(room.bot.stacks().done(), Vec::<String>::new());
 
         room.presses("ann", "run_0001", "Retry").await;
@@ -160,11 +172,11 @@ async fn a_run_that_nobody_decides_on_expires_in_its_message() {
         room.bot.delivers_all().await;
         room.bot.turn(HOUR);
         let expired = room.shows("run_0001", "cancelled").await;
-        assert!(!expired.contains("[Approve]"), "{vendor}: {expired}");
+        assert!(!expired.contains("[Approve]"), "{vendor:?}: {expired}");
         let late = said(room.chat.types("bob", "/rave approve run_0001").await);
         assert!(
             late.contains("wrong_state") || late.contains("run_cancelled"),
-            "{vendor}: {late}"
+            "{vendor:?}: {late}"
         );
         room.finish().await;
     }
@@ -179,7 +191,7 @@ async fn a_run_under_way_is_stopped_by_its_button() {
         gate.reached().await;
         room.shows("run_0001", "[Cancel]").await;
         let stopping = said(room.presses("ann", "run_0001", "Cancel").await);
-        assert!(!stopping.contains("has begun"), "{vendor}: {stopping}");
+        assert!(!stopping.contains("has begun"), "{vendor:?}: {stopping}");
         room.shows("run_0001", "cancelled").await;
         room.finish().await;
     }
@@ -194,7 +206,7 @@ async fn an_unknown_outcome_is_resolved_by_a_person_in_the_chat() {
         let asks = room.shows("run_0001", "needs attention").await;
         assert!(
             asks.contains("/rave resolve run_0001 1"),
-            "{vendor}: {asks}"
+            "{vendor:?}: {asks}"
         );
         said(
             room.chat
@@ -202,7 +214,7 @@ async fn an_unknown_outcome_is_resolved_by_a_person_in_the_chat() {
                 .await,
         );
         room.shows("run_0001", "succeeded.").await;
-        assert_eq!(room.chat.messages_of("run_0001"), 1, "{vendor}");
+        assert_eq!(room.chat.messages_of("run_0001"), 1, "{vendor:?}");
         room.finish().await;
     }
 }
@@ -220,7 +232,7 @@ async fn a_restart_and_a_kill_in_the_middle_keep_one_message() {
         room.bot.crash().await;
         gate.release();
         room.shows("run_0001", "succeeded.").await;
-        assert_eq!(room.chat.messages_of("run_0001"), 1, "{vendor}");
+        assert_eq!(room.chat.messages_of("run_0001"), 1, "{vendor:?}");
         room.finish().await;
     }
 }
@@ -241,7 +253,7 @@ async fn a_chat_that_is_down_for_an_hour_has_the_last_state_when_it_is_back() {
             room.chat.is_back();
             room.bot.turn(HOUR);
             room.shows("run_0001", "succeeded.").await;
-            assert_eq!(room.chat.messages_of("run_0001"), 1, "{vendor} {status}");
+            assert_eq!(room.chat.messages_of("run_0001"), 1, "{vendor:?} {status}");
             while room.bot.mattermost().next().is_some() {}
             room.finish().await;
         }
@@ -266,7 +278,7 @@ async fn a_message_outlives_the_token_of_its_interaction_and_a_person_who_delete
         gate.release();
         room.shows("run_0001", "succeeded.").await;
         room.bot.delivers_all().await;
-        assert_eq!(room.chat.messages_of("run_0001"), 1, "{vendor}");
+        assert_eq!(room.chat.messages_of("run_0001"), 1, "{vendor:?}");
         room.finish().await;
     }
 }
@@ -308,8 +320,8 @@ async fn a_flood_of_output_ends_as_few_edits_and_the_last_one_is_complete() {
         let last = room.shows("run_0001", "succeeded.").await;
         room.bot.delivers_all().await;
         let edits = room.chat.edits_of("run_0001");
-        assert!((2..=15).contains(&edits), "{vendor}: {edits} edits");
-        assert!(last.contains("[Show log]"), "{vendor}: {last}");
+        assert!((2..=15).contains(&edits), "{vendor:?}: {edits} edits");
+        assert!(last.contains("[Show log]"), "{vendor:?}: {last}");
         wait_for("the whole output as a file", || async {
             let files = room.chat.files();
             match files
@@ -339,7 +351,7 @@ async fn two_people_on_two_surfaces_are_two_and_one_person_on_two_is_one() {
     // Two people have to agree.
     slack.types("ann", "/rave wipe").await;
     let room = Room {
-        chat: chat(&bot, Surface::Slack),
+        chat: chat(&bot, Vendor::Slack),
         bot,
     };
     room.shows("run_0001", "[Approve]").await;

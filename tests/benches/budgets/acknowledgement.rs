@@ -1,10 +1,10 @@
 //! From a request with its proof to the answer that says that it is on disk, for each chat.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use rave_engine::Engine;
 use sha2::Sha256;
 
 use crate::http::{self, open_loop};
@@ -18,7 +18,20 @@ const COUNT: u32 = 3_000;
 
 /// Makes the request with a number in a round: a command that runs a step on a thing of its own.
 /// Every one has an id of its own, so none is a repeat.
-type Request = fn(&SigningKey, usize, u32) -> Vec<u8>;
+type Request = fn(&Proof<'_>, usize, u32) -> Vec<u8>;
+
+/// What a request is signed with.
+struct Proof<'a> {
+    key: SigningKey,
+    engine: &'a Engine,
+}
+
+impl Proof<'_> {
+    /// The time of the signature, in seconds.
+    fn at(&self) -> i64 {
+        self.engine.now().as_second()
+    }
+}
 
 pub(crate) fn measure() -> Vec<Line> {
     let surfaces: [(&'static str, Request); 3] = [
@@ -34,12 +47,15 @@ pub(crate) fn measure() -> Vec<Line> {
 
 fn on(what: &'static str, request: Request) -> Line {
     let site = Site::start(Arc::new(Noop::new()));
-    let key = discord_key();
+    let proof = Proof {
+        key: discord_key(),
+        engine: &site.app.engine,
+    };
     let (mut middle, mut late, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let sync = fdatasync(site.dir(), 500);
         let mut took = client(open_loop(site.address, PER_SECOND, COUNT, |number| {
-            request(&key, round, number)
+            request(&proof, round, number)
         }));
         let p99 = p99(&mut took);
         middle.push(millis(p50(&mut took)));
@@ -48,7 +64,7 @@ fn on(what: &'static str, request: Request) -> Line {
     }
     let written = site.count(|| {
         client(open_loop(site.address, PER_SECOND, 1_000, |number| {
-            request(&key, ROUNDS, number)
+            request(&proof, ROUNDS, number)
         }));
     });
     let written = written.per("request, its run of one step included", 1_000);
@@ -62,7 +78,7 @@ fn on(what: &'static str, request: Request) -> Line {
     }
 }
 
-fn mattermost(_: &SigningKey, round: usize, number: u32) -> Vec<u8> {
+fn mattermost(_: &Proof<'_>, round: usize, number: u32) -> Vec<u8> {
     let form = format!(
         "token=token&user_id=u-ann&text=run%20step1%20thing%3Dt{}&trigger_id=ack-{round}-{number}",
         number % 256
@@ -70,21 +86,21 @@ fn mattermost(_: &SigningKey, round: usize, number: u32) -> Vec<u8> {
     http::post("/chat/mattermost/command", "", &form)
 }
 
-fn slack(_: &SigningKey, round: usize, number: u32) -> Vec<u8> {
+fn slack(proof: &Proof<'_>, round: usize, number: u32) -> Vec<u8> {
     let form = format!(
         "team_id=T01&user_id=U01&channel_id=C1&command=%2Frave&text=run%20step1%20thing%3Dt{}\
          &trigger_id=ack-{round}-{number}",
         number % 256
     );
-    let at = seconds();
+    let at = proof.at();
     let mut mac = Hmac::<Sha256>::new_from_slice(SLACK_SECRET.as_bytes()).unwrap();
     mac.update(format!("v0:{at}:{form}").as_bytes());
-    let proof = hex::encode(mac.finalize().into_bytes());
-    let headers = format!("X-Slack-Request-Timestamp: {at}\r\nX-Slack-Signature: v0={proof}\r\n");
+    let tag = hex::encode(mac.finalize().into_bytes());
+    let headers = format!("X-Slack-Request-Timestamp: {at}\r\nX-Slack-Signature: v0={tag}\r\n");
     http::post("/chat/slack/command", &headers, &form)
 }
 
-fn discord(key: &SigningKey, round: usize, number: u32) -> Vec<u8> {
+fn discord(proof: &Proof<'_>, round: usize, number: u32) -> Vec<u8> {
     let id = 1_000_000 * (round as u64 + 1) + u64::from(number);
     let body = serde_json::json!({
         "id": id.to_string(), "application_id": "1", "type": 2, "token": "t", "version": 1,
@@ -97,15 +113,8 @@ fn discord(key: &SigningKey, round: usize, number: u32) -> Vec<u8> {
             ]},
         ]},
     });
-    let (at, body) = (seconds(), body.to_string());
-    let proof = hex::encode(key.sign(format!("{at}{body}").as_bytes()).to_bytes());
-    let headers = format!("X-Signature-Timestamp: {at}\r\nX-Signature-Ed25519: {proof}\r\n");
+    let (at, body) = (proof.at(), body.to_string());
+    let tag = hex::encode(proof.key.sign(format!("{at}{body}").as_bytes()).to_bytes());
+    let headers = format!("X-Signature-Timestamp: {at}\r\nX-Signature-Ed25519: {tag}\r\n");
     http::post("/chat/discord/interaction", &headers, &body)
-}
-
-fn seconds() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs()
 }
