@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use insta::assert_snapshot;
-use rave_tests::{FakeChat as _, Seen, World};
+use rave_tests::{Call, FakeChat as _, Seen, World};
 use serde_json::json;
 
 #[tokio::test]
@@ -139,6 +139,82 @@ async fn over_the_gateway_all_is_the_same() {
     .await;
     bot.presses_on_discord("bob", "run_0001", "Approve").await;
     bot.shows_on_discord("run_0001", "succeeded").await;
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn what_takes_its_time_over_the_gateway_is_acknowledged_and_answered_later() {
+    let mut bot = World::new()
+        .on_discord()
+        .config("discord.mode", "gateway")
+        .config("engine.observe_within", "2500ms")
+        .config("engine.answer_within", "10s")
+        .start()
+        .await;
+    let discord = bot.discord().clone();
+    rave_tests::wait_for("a session", || async {
+        match discord.sessions() {
+            (1, 0) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    bot.stacks().silent_on(&[Call::Plan]);
+    let seen = bot.types_on_discord("ann", "/rave rollout web").await;
+    let Seen::Alone(text) = seen else {
+        panic!("{seen:?}");
+    };
+    assert!(text.contains("run_0001"), "{text}");
+    bot.stacks().silent_on(&[]);
+    // Everybody sees the run, whoever the acknowledgement was for.
+    bot.shows_on_discord("run_0001", "succeeded").await;
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn an_answer_after_the_interaction_is_over_goes_to_the_person_alone() {
+    let bot = World::new()
+        .on_discord()
+        .config("engine.observe_within", "2s")
+        .config("engine.answer_within", "10ms")
+        .start()
+        .await;
+    let discord = bot.discord().clone();
+    bot.stacks().silent_on(&[Call::Plan]);
+    let seen = discord.types("cem", "/rave rollout web").await;
+    assert!(
+        matches!(&seen, Seen::Alone(text) if text.contains("is recorded as")),
+        "{seen:?}"
+    );
+    bot.turn(Duration::from_secs(16 * 60));
+    let told = rave_tests::wait_for("a direct message", || async {
+        discord.direct_messages("cem").pop().ok_or_else(String::new)
+    });
+    let told = told.await;
+    assert!(told.contains("policy_denied"), "{told}");
+    assert_eq!(discord.direct_messages("ann"), Vec::<String>::new());
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_bot_that_was_taken_out_still_tells_through_the_interaction() {
+    let mut bot = World::new().on_discord().start().await;
+    let discord = bot.discord().clone();
+    bot.types_on_discord("ann", "/rave rollout media").await;
+    bot.shows_on_discord("run_0001", "awaits approval").await;
+    bot.delivers_all().await;
+    discord.bot_leaves();
+    discord.deletes_message_of("run_0001");
+    bot.turn(Duration::from_secs(60));
+    bot.types_on_discord("bob", "/rave approve run_0001").await;
+    bot.shows_on_discord("run_0001", "succeeded").await;
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn discord_takes_the_address_for_interactions() {
+    let bot = World::new().on_discord().start().await;
+    assert!(bot.discord().takes_the_address().await);
     bot.finish().await;
 }
 

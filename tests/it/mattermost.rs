@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rave_tests::{Bot, FakeChat, Seen, World, wait_for};
+use rave_tests::{Bot, Call, FakeChat, Seen, World, wait_for};
 
 async fn start() -> Bot {
     World::new()
@@ -161,6 +161,35 @@ async fn what_is_said_to_the_bot_in_a_thread_is_answered_there() {
     bot.reaches("run_0001", "succeeded").await;
     let help = bot.mattermost().writes_alone("ann", "help").await;
     assert!(help.contains("rollout media"), "{help}");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_refusal_that_comes_late_is_for_the_person_alone() {
+    let bot = World::new()
+        .config("mattermost.bot_token", "bot-token")
+        .config("mattermost.callback_url", "http://rave.test")
+        .config("engine.observe_within", "1s")
+        .config("engine.answer_within", "10ms")
+        .start()
+        .await;
+    wait_for("the connection", || async {
+        let kept = bot.mattermost().connections();
+        (kept == 1).then_some(()).ok_or_else(|| kept.to_string())
+    })
+    .await;
+    bot.stacks().silent_on(&[Call::Plan]);
+    let mattermost = bot.mattermost();
+    let noted = mattermost.writes_alone("cem", "rollout web").await;
+    assert!(noted.contains("is recorded as"), "{noted}");
+    let told = wait_for("a direct message", || async {
+        mattermost
+            .direct_messages("cem")
+            .pop()
+            .ok_or_else(String::new)
+    });
+    let told = told.await;
+    assert!(told.contains("policy_denied"), "{told}");
     bot.finish().await;
 }
 

@@ -61,6 +61,19 @@ async fn from_nothing_to_the_first_help() {
     assert_eq!(mattermost.changes(), changes, "{again}");
     assert_eq!(mattermost.violations(), Vec::<String>::new());
 
+    // Rave has moved: the command goes with it, and back.
+    for (address, calls) in [
+        ("http://127.0.0.1:9000", "calls http://127.0.0.1:9000/"),
+        ("http://127.0.0.1:8000", "calls http://127.0.0.1:8000/"),
+    ] {
+        let moved = arguments.map(|argument| match argument {
+            "http://127.0.0.1:8000" => address,
+            other => other,
+        });
+        let (fine, told) = rave(dir.path(), &moved, token).await;
+        assert!(fine && told.contains(calls), "{told}");
+    }
+
     // A token that is not an administrator's does nothing.
     let (fine, told) = rave(dir.path(), &arguments, "bot-token").await;
     assert!(

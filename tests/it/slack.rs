@@ -99,6 +99,38 @@ async fn a_deleted_message_is_posted_anew() {
 }
 
 #[tokio::test]
+async fn in_a_thread_a_deleted_message_is_posted_anew() {
+    let bot = World::new().on_slack().start().await;
+    let slack = bot.slack().clone();
+    slack.mentions_rave("ann", "rollout media").await;
+    says(&bot, "run_0001", "[Approve]").await;
+    bot.delivers_all().await;
+    slack.deletes_message_of("run_0001");
+    slack.types("bob", "/rave approve run_0001").await;
+    says(&bot, "run_0001", "succeeded.").await;
+    assert_eq!(slack.messages_of("run_0001"), 1);
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_form_that_comes_too_late_gives_way_to_the_reason() {
+    let bot = World::new().on_slack().start().await;
+    let slack = bot.slack().clone();
+    slack.types("ann", "/rave rollout media").await;
+    says(&bot, "run_0001", "[Deny]").await;
+    slack.presses("bob", "run_0001", "Deny").await;
+    let seen = slack.types("cem", "/rave approve run_0001").await;
+    assert!(matches!(seen, Seen::Everybody(_)), "{seen:?}");
+    says(&bot, "run_0001", "succeeded.").await;
+    let seen = slack.sends("bob", &[("reason", "not today")]).await;
+    assert!(
+        matches!(&seen, Seen::Alone(text) if text.contains("wrong_state")),
+        "{seen:?}"
+    );
+    bot.finish().await;
+}
+
+#[tokio::test]
 async fn missing_arguments_are_asked_for_and_checked_again() {
     let bot = World::new().on_slack().start().await;
     let slack = bot.slack().clone();
@@ -251,6 +283,21 @@ const PRESS: &str = r#"{"type":"block_actions","user":{"id":"UBOB","team_id":"T0
     "actions":[{"action_id":"rave.approve.1","value":"run_0001"}]}"#;
 const MENTION: &str = r#"{"type":"event_callback","team_id":"T01","event_id":"Ev1",
     "event":{"type":"app_mention","user":"UANN","text":"<@UBOT> rollout web","ts":"1.1","channel":"C01"}}"#;
+
+#[tokio::test]
+async fn slack_takes_the_address_for_events() {
+    let bot = World::new().on_slack().start().await;
+    let body = r#"{"type":"url_verification","token":"deprecated","challenge":"3eZbrw1aB"}"#;
+    let answer = bot
+        .slack()
+        .requests("/chat/slack/event", body, SIGNING_SECRET, 0);
+    let (status, text) = answer.await;
+    assert_eq!(
+        (status, text.as_str()),
+        (200, r#"{"challenge":"3eZbrw1aB"}"#)
+    );
+    bot.finish().await;
+}
 
 #[tokio::test]
 async fn what_slack_did_not_sign_now_does_nothing() {

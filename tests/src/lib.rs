@@ -33,6 +33,7 @@ mod journal;
 mod leftovers;
 mod logs;
 mod mattermost;
+mod payloads;
 mod scale;
 mod script;
 mod slack;

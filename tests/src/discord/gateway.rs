@@ -1,5 +1,6 @@
 //! The gateway, for a Rave that connects instead of being called.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Router;
@@ -13,16 +14,31 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Message;
 
+use super::people::seen;
 use super::rest::{found, refusal};
-use super::{BOT_TOKEN, FakeDiscord};
+use super::{BOT_TOKEN, EPHEMERAL, FakeDiscord, Message as Shown};
 use crate::chat::Seen;
+use crate::payloads::payload;
+
+/// Somebody waits no longer for an answer, or for an acknowledgement.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What came for somebody who waits.
+#[derive(Debug)]
+enum Answer {
+    InTime(Value),
+    /// The message that took the place of the acknowledgement.
+    Late(Shown),
+}
 
 /// The connection that is there, and what waits for an answer.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
     frames: Option<mpsc::UnboundedSender<Value>>,
     /// By token.
-    waiting: std::collections::BTreeMap<String, oneshot::Sender<Value>>,
+    waiting: BTreeMap<String, oneshot::Sender<Answer>>,
+    /// Those that were acknowledged and still wait, by token.
+    late: BTreeMap<String, oneshot::Sender<Answer>>,
     /// Sessions that were begun, and resumed.
     begun: usize,
     resumed: usize,
@@ -63,7 +79,7 @@ async fn speak(
     mut socket: tokio_tungstenite::WebSocketStream<tokio::net::TcpStream>,
     url: String,
 ) {
-    let hello = json!({"op": 10, "d": {"heartbeat_interval": 5000}});
+    let hello = json!({"op": 10, "d": {"heartbeat_interval": 1000}});
     let (sender, mut frames) = mpsc::unbounded_channel();
     if socket.send(Message::text(hello.to_string())).await.is_err() {
         return;
@@ -89,6 +105,7 @@ async fn speak(
             },
         };
         let said: Value = serde_json::from_str(&said).unwrap_or_default();
+        payload(&format!("discord gateway {}", said["op"]), &said);
         let answer = match said["op"].as_u64() {
             Some(1) => json!({"op": 11}),
             Some(2 | 6) if said["d"]["token"] != BOT_TOKEN => {
@@ -133,13 +150,46 @@ async fn callback(
         fake.violation("an answer that nobody waits for: late, or a second one");
         return *refusal(404, 10_062, "Unknown interaction");
     };
-    let body = serde_json::from_slice(&body).unwrap_or_default();
-    // Whoever waited has given up.
-    let _ = waiting.send(body);
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if body["type"] == 5 {
+        fake.acknowledged(&token, &body);
+        fake.inner().gateway.late.insert(token, waiting);
+    } else {
+        // Whoever waited has given up.
+        let _ = waiting.send(Answer::InTime(body));
+    }
     StatusCode::NO_CONTENT.into_response()
 }
 
+impl Connection {
+    /// An acknowledgement has become a message.
+    pub(super) fn answers_late(&mut self, token: &str, message: &Shown) {
+        if let Some(waiting) = self.late.remove(token) {
+            // Whoever waited has given up.
+            let _ = waiting.send(Answer::Late(message.clone()));
+        }
+    }
+}
+
 impl FakeDiscord {
+    /// An interaction was taken up; what becomes of it is shown in place of "Rave is thinking…".
+    fn acknowledged(&self, token: &str, answer: &Value) {
+        payload("discord callback 5", answer);
+        let now = self.now();
+        let mut inner = self.inner();
+        let Some(interaction) = inner.interactions.get_mut(token) else {
+            return;
+        };
+        interaction.acknowledged = true;
+        let (channel, user) = (interaction.channel.clone(), interaction.user.clone());
+        let data = &answer["data"];
+        let alone = data["flags"].as_u64().unwrap_or_default() & EPHEMERAL != 0;
+        let message = inner.add(&channel, alone.then_some(user), data, now);
+        if let Some(interaction) = inner.interactions.get_mut(token) {
+            interaction.original = Some(message.id);
+        }
+    }
+
     fn connected(
         &self,
         sender: &mpsc::UnboundedSender<Value>,
@@ -178,7 +228,7 @@ impl FakeDiscord {
     ) -> Option<Seen> {
         let frames = self.inner().gateway.frames.clone()?;
         let (token, body) = self.begins(who, channel, kind, data);
-        let (sender, answer) = oneshot::channel();
+        let (sender, mut answer) = oneshot::channel();
         let seq = {
             let mut inner = self.inner();
             inner.gateway.waiting.insert(token.clone(), sender);
@@ -187,9 +237,13 @@ impl FakeDiscord {
         };
         let event = json!({"op": 0, "t": "INTERACTION_CREATE", "s": seq, "d": body});
         let _ = frames.send(event);
-        let answer = tokio::time::timeout(Duration::from_secs(3), answer).await;
-        Some(match answer {
-            Ok(Ok(answer)) => self.answered(&token, kind, &answer),
+        let mut came = tokio::time::timeout(PATIENCE, &mut answer).await;
+        if came.is_err() && self.inner().gateway.late.contains_key(&token) {
+            came = tokio::time::timeout(5 * PATIENCE, answer).await;
+        }
+        Some(match came {
+            Ok(Ok(Answer::InTime(answer))) => self.answered(&token, kind, &answer),
+            Ok(Ok(Answer::Late(message))) => seen(&message),
             _ => Seen::Failure("The application did not respond".to_owned()),
         })
     }

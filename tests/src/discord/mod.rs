@@ -166,6 +166,15 @@ impl FakeDiscord {
         self.inner().bot_is_out = true;
     }
 
+    /// What stands between the bot and somebody.
+    #[must_use]
+    pub fn direct_messages(&self, who: &str) -> Vec<String> {
+        let channel = rest::direct_channel(&people::account(who));
+        let inner = self.inner();
+        let there = inner.messages.iter().filter(|it| it.channel == channel);
+        there.map(|message| plain::plain(&message.text())).collect()
+    }
+
     /// How often commands were registered.
     #[must_use]
     pub fn registrations(&self) -> usize {

@@ -14,11 +14,13 @@ use super::{
 };
 use crate::chat::{FakeChat, Seen};
 use crate::config::Configuration;
+use crate::payloads::payload;
 
 /// Somebody waits no longer for an answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Interaction types.
+const PING: u64 = 1;
 const COMMAND: u64 = 2;
 const COMPONENT: u64 = 3;
 const AUTOCOMPLETE: u64 = 4;
@@ -28,7 +30,7 @@ const MODAL: u64 = 5;
 const NO_ANSWER: &str = "The application did not respond";
 
 /// Somebody's account.
-fn account(who: &str) -> String {
+pub(super) fn account(who: &str) -> String {
     let digits: Vec<String> = who.bytes().map(|byte| format!("{byte:03}")).collect();
     format!("8{}", digits.concat().chars().take(17).collect::<String>())
 }
@@ -88,32 +90,43 @@ impl FakeDiscord {
         if let Some(connected) = self.by_gateway(who, channel, kind, data).await {
             return connected;
         }
-        let rave = self.inner().rave.clone();
-        let Some(rave) = rave else {
-            return Seen::Failure("no interactions endpoint is set".to_owned());
-        };
         let (token, body) = self.begins(who, channel, kind, data);
+        match self.asks(&body).await {
+            Some(answer) => self.answered(&token, kind, &answer),
+            None => Seen::Failure(NO_ANSWER.to_owned()),
+        }
+    }
+
+    /// Asks Rave, where its address is known; what it answers in time.
+    async fn asks(&self, body: &Value) -> Option<Value> {
+        let rave = self.inner().rave.clone()?;
         let mut request = self
             .client
             .post(format!("{rave}/chat/discord/interaction"))
             .timeout(PATIENCE)
             .body(body.to_string());
-        for (name, value) in self.signed(&body) {
+        for (name, value) in self.signed(body) {
             request = request.header(name, value);
         }
-        let answer = async {
-            let response = request.send().await.ok()?;
-            let kind = response.headers().get("content-type").cloned();
-            let is_json = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
-            if response.status() != 200 || !is_json {
-                return None;
-            }
-            response.json::<Value>().await.ok()
-        };
-        match answer.await {
-            Some(answer) => self.answered(&token, kind, &answer),
-            None => Seen::Failure(NO_ANSWER.to_owned()),
+        let response = request.send().await.ok()?;
+        let kind = response.headers().get("content-type").cloned();
+        let is_json = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+        if response.status() != 200 || !is_json {
+            return None;
         }
+        response.json().await.ok()
+    }
+
+    /// An administrator enters Rave's address at Discord, which asks there; whether Discord takes
+    /// the address.
+    pub async fn takes_the_address(&self) -> bool {
+        let id = self.inner().id();
+        let body = json!({
+            "id": id, "application_id": APPLICATION, "type": PING, "token": "cGluZw", "version": 1,
+        });
+        let answer = self.asks(&body).await.unwrap_or_default();
+        payload(&format!("discord callback {}", answer["type"]), &answer);
+        answer["type"] == 1
     }
 
     /// What somebody sees of an answer, once and in time.
@@ -123,6 +136,7 @@ impl FakeDiscord {
             self.violation(format!("an answer: {why}"));
             Seen::Failure(NO_ANSWER.to_owned())
         };
+        payload(&format!("discord callback {}", answer["type"]), answer);
         let data = &answer["data"];
         let (id, channel, user) = {
             let mut inner = self.inner();
@@ -159,12 +173,7 @@ impl FakeDiscord {
                 if let Some(interaction) = inner.interactions.get_mut(token) {
                     interaction.original = Some(message.id.clone());
                 }
-                let text = shown(&message);
-                if alone {
-                    Seen::Alone(text)
-                } else {
-                    Seen::Everybody(text)
-                }
+                seen(&message)
             }
             Some(9) if kind != MODAL && kind != AUTOCOMPLETE => {
                 if let Err(why) = check::modal(data) {
@@ -236,6 +245,15 @@ impl FakeDiscord {
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
+}
+
+/// What somebody sees of a message that is for them.
+pub(super) fn seen(message: &Message) -> Seen {
+    let text = shown(message);
+    match message.only {
+        Some(_) => Seen::Alone(text),
+        None => Seen::Everybody(text),
+    }
 }
 
 fn shown(message: &Message) -> String {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::rest::{Refusal, found, refusal};
 use super::{APPLICATION, FakeDiscord, GUILD, check};
+use crate::payloads::payload;
 
 /// Option types.
 const SUB_COMMAND: u64 = 1;
@@ -96,6 +97,12 @@ impl FakeDiscord {
             return *refused;
         }
         let mut command: Value = serde_json::from_slice(body).unwrap_or_default();
+        let place = match guild {
+            "" => String::new(),
+            guild => format!("/guilds/{guild}"),
+        };
+        let path = format!("/applications/{application}{place}/commands");
+        payload(&format!("discord POST {path}"), &command);
         if let Err(why) = check::command(&command) {
             self.violation(why.clone());
             return *refusal(400, 50_035, &why);

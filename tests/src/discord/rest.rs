@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     APPLICATION, BOT_TOKEN, CHANNEL, EPHEMERAL, FakeDiscord, GUILD, Inner, Message, check,
 };
+use crate::payloads::payload;
 
 /// Fields of "Create Message".
 const CREATE: [&str; 12] = [
@@ -142,6 +143,7 @@ impl FakeDiscord {
     /// The message of a body, and its files.
     fn body(
         &self,
+        call: &str,
         headers: &HeaderMap,
         body: &Bytes,
         fields: &[&str],
@@ -157,6 +159,7 @@ impl FakeDiscord {
             Err(format!("the content type {kind:?}"))
         };
         read.and_then(|(value, files)| {
+            payload(&format!("discord {call}"), &value);
             check::message(&value, fields)?;
             let listed = value["attachments"].as_array().map_or(0, Vec::len);
             if listed < files.len() {
@@ -215,7 +218,8 @@ async fn create(
 ) -> Response {
     let made = fake.admits_bot(&headers).and_then(|()| {
         fake.writable(&channel)?;
-        let (body, files) = fake.body(&headers, &body, &CREATE)?;
+        let call = format!("POST /channels/{channel}/messages");
+        let (body, files) = fake.body(&call, &headers, &body, &CREATE)?;
         let now = fake.now();
         let mut inner = fake.inner();
         let nonce = body["nonce"]
@@ -239,7 +243,8 @@ async fn edit(
 ) -> Response {
     let edited = fake.admits_bot(&headers).and_then(|()| {
         fake.writable(&channel)?;
-        let (body, _) = fake.body(&headers, &body, &EDIT)?;
+        let call = format!("PATCH /channels/{channel}/messages/{id}");
+        let (body, _) = fake.body(&call, &headers, &body, &EDIT)?;
         let mut inner = fake.inner();
         let message = inner
             .message(&id)
@@ -258,7 +263,8 @@ async fn edit_answer(
     body: Bytes,
 ) -> Response {
     let edited = fake.admits(&headers).and_then(|()| {
-        let (body, _) = fake.body(&headers, &body, &EDIT)?;
+        let call = format!("PATCH /webhooks/{application}/{token}/messages/{id}");
+        let (body, _) = fake.body(&call, &headers, &body, &EDIT)?;
         let now = fake.now();
         let mut inner = fake.inner();
         if application != APPLICATION || !inner.interactions.contains_key(&token) {
@@ -281,6 +287,8 @@ async fn edit_answer(
             .and_then(|id| inner.message(&id))
             .ok_or_else(|| refusal(404, 10_008, "Unknown Message"))?;
         message.change(&body);
+        let message = message.clone();
+        inner.gateway.answers_late(&token, &message);
         Ok(message.json())
     });
     edited.map_or_else(|refused| *refused, |message| found(&message))
@@ -293,7 +301,8 @@ async fn follow_up(
     body: Bytes,
 ) -> Response {
     let made = fake.admits(&headers).and_then(|()| {
-        let (body, files) = fake.body(&headers, &body, &EXECUTE)?;
+        let call = format!("POST /webhooks/{application}/{token}");
+        let (body, files) = fake.body(&call, &headers, &body, &EXECUTE)?;
         let now = fake.now();
         let mut inner = fake.inner();
         if application != APPLICATION {
@@ -315,12 +324,18 @@ async fn follow_up(
     made.map_or_else(|refused| *refused, |message| found(&message.json()))
 }
 
+/// The channel of somebody's account and the bot.
+pub(super) fn direct_channel(user: &str) -> String {
+    format!("77{user}")
+}
+
 async fn direct(State(fake): State<FakeDiscord>, headers: HeaderMap, body: Bytes) -> Response {
     let opened = fake.admits_bot(&headers).and_then(|()| {
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        payload("discord POST /users/@me/channels", &body);
         let user = body["recipient_id"].as_str();
         let user = user.ok_or_else(|| refusal(400, 50_035, "recipient_id"))?;
-        Ok(json!({"id": format!("77{user}"), "type": 1}))
+        Ok(json!({"id": direct_channel(user), "type": 1}))
     });
     opened.map_or_else(|refused| *refused, |channel| found(&channel))
 }

@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::FakeDiscord;
+use crate::payloads::payload;
 
 /// One embed that arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +88,7 @@ fn checked(wait: bool, headers: &HeaderMap, body: &Bytes) -> Result<Vec<Embed>, 
         return Err(format!("the user agent {agent:?} may be blocked"));
     }
     let message: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    payload("discord audit webhook", &message);
     if message["allowed_mentions"]["parse"] != json!([]) {
         return Err("allowed_mentions is missing, so the text may mention people".to_owned());
     }

@@ -11,6 +11,7 @@ use rave_domain::time::between;
 use serde_json::Value;
 
 use super::{FakeMattermost, Inner};
+use crate::payloads::payload;
 
 /// A `response_url` works for 30 minutes.
 const LIVES: Duration = Duration::from_secs(30 * 60);
@@ -154,6 +155,7 @@ impl FakeMattermost {
         } else {
             serde_json::json!({"text": literal()})
         };
+        payload(&format!("mattermost POST /hooks/commands/{id}"), &post);
         let text = post["text"].as_str().unwrap_or_default().to_owned();
         if text.chars().count() > LONGEST_POST {
             return (StatusCode::BAD_REQUEST, "too long");

@@ -9,6 +9,7 @@ use super::{BOT, BOT_TOKEN, CHANNEL, FakeMattermost, Post, RAVE};
 use crate::bot::slash_command;
 use crate::chat::{FakeChat, Seen};
 use crate::config::Configuration;
+use crate::payloads::payload;
 use crate::wait::wait_for;
 
 impl FakeMattermost {
@@ -29,8 +30,14 @@ impl FakeMattermost {
         let kind = response.headers().get("content-type").cloned();
         let is_json = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
         let text = response.text().await.unwrap();
-        match serde_json::from_str(&text) {
-            Ok(answer) if is_json => Ok(answer),
+        match serde_json::from_str::<Value>(&text) {
+            Ok(answer) if is_json => {
+                let to = url.rsplit('/').next().unwrap_or_default();
+                let wrong = answer.get("error").or(answer.get("errors")).is_some();
+                let outcome = if wrong { " with errors" } else { "" };
+                payload(&format!("mattermost answer {to}{outcome}"), &answer);
+                Ok(answer)
+            }
             _ => Err(failed(format!("{url} did not answer with JSON: {text}"))),
         }
     }
@@ -129,6 +136,15 @@ impl FakeMattermost {
             .frames
             .send(super::socket::Happened::Posted(Box::new(post.clone())));
         self.answer_in(&post.id).await
+    }
+
+    /// What the bot has written where only somebody and it are.
+    #[must_use]
+    pub fn direct_messages(&self, who: &str) -> Vec<String> {
+        let channel = format!("d-{BOT}-u-{who}");
+        let inner = self.inner();
+        let there = inner.posts.iter().filter(|post| post.channel == channel);
+        there.map(|post| plain(&post.message)).collect()
     }
 
     /// The bot's first answer under a post.

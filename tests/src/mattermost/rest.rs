@@ -10,6 +10,7 @@ use http::request::Parts;
 use serde_json::{Value, json};
 
 use super::FakeMattermost;
+use crate::payloads::payload;
 
 /// JSON bodies may be this long (`MaximumPayloadSizeBytes`).
 const LONGEST_BODY: usize = 300_000;
@@ -87,6 +88,7 @@ impl FromRequest<FakeMattermost> for Body {
 
     async fn from_request(request: Request, fake: &FakeMattermost) -> Result<Self, Response> {
         let path = request.uri().path().to_owned();
+        let method = request.method().clone();
         let kind = request.headers().get(CONTENT_TYPE).cloned();
         let bytes = Bytes::from_request(request, fake)
             .await
@@ -104,6 +106,7 @@ impl FromRequest<FakeMattermost> for Body {
             return Err(AppError(413, id).into_response());
         }
         let body = serde_json::from_slice(&bytes).map_err(|_| wrong("a body that is not JSON"))?;
+        payload(&format!("mattermost {method} {path}"), &body);
         Ok(Self(body))
     }
 }

@@ -10,6 +10,7 @@ use super::{
     BOT, By, CHANNEL, FakeSlack, Hook, Message, SIGNING_SECRET, TEAM, Trigger, blocks, web,
 };
 use crate::chat::Seen;
+use crate::payloads::payload;
 
 /// Slack waits three seconds for an answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -77,7 +78,13 @@ impl FakeSlack {
         let request = self.signed(path, kind, body.to_owned(), secret, at);
         let response = request.unwrap().send().await.unwrap();
         let status = response.status().as_u16();
-        (status, response.text().await.unwrap())
+        let text = response.text().await.unwrap();
+        if let (200, Some(end), Ok(answer)) =
+            (status, path.rsplit('/').next(), serde_json::from_str(&text))
+        {
+            payload(&format!("slack answer {end}"), &answer);
+        }
+        (status, text)
     }
 
     fn signed(
@@ -174,6 +181,7 @@ impl FakeSlack {
             Err(why) => Seen::Failure(why),
             Ok(Value::Null) => self.form_of(who).unwrap_or(Seen::Nothing),
             Ok(answer) => {
+                payload("slack answer command", &answer);
                 if let Err(why) = web::check_answer(&answer) {
                     self.violation(format!("the answer to a command: {why}"));
                 }
@@ -295,6 +303,8 @@ impl FakeSlack {
 
     /// What a modal does with an answer.
     fn reacts(&self, who: &str, view: &Value, answer: &Value) -> Seen {
+        let action = answer["response_action"].as_str().unwrap_or_default();
+        payload(&format!("slack response_action {action}"), answer);
         match answer["response_action"].as_str() {
             Some("errors") => {
                 let mut seen = Vec::new();

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::FakeSlack;
+use crate::payloads::payload;
 
 /// Slack waits three seconds for an acknowledgement.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -71,6 +72,7 @@ async fn keep(fake: FakeSlack, stream: TcpStream) {
 
 fn acknowledged(fake: &FakeSlack, link: &Link, text: &str) {
     let frame: Value = serde_json::from_str(text).unwrap_or_default();
+    payload("slack acknowledgement", &frame);
     let id = frame["envelope_id"].as_str().unwrap_or_default();
     match link.waiting.lock().unwrap().remove(id) {
         Some(waiting) => drop(waiting.send(frame["payload"].clone())),

@@ -10,6 +10,7 @@ use rave_domain::time::between;
 use serde_json::{Map, Value, json};
 
 use super::{APP_TOKEN, BOT, BOT_TOKEN, By, CHANNEL, FakeSlack, File, Inner, Message, blocks};
+use crate::payloads::payload;
 
 /// A `response_url` takes five messages within half an hour.
 const USES: u32 = 5;
@@ -58,7 +59,10 @@ pub(super) async fn method(
     }
     let answer = authentic(&method, &headers)
         .and_then(|()| arguments(&method, &headers, &body))
-        .and_then(|arguments| fake.call(&method, &arguments));
+        .and_then(|arguments| {
+            payload(&format!("slack {method}"), &arguments.clone().into());
+            fake.call(&method, &arguments)
+        });
     match answer {
         Ok(mut answer) => {
             answer["ok"] = true.into();
@@ -234,6 +238,7 @@ impl FakeSlack {
             Err(format!("a response_url was sent {kind}"))
         };
         let checked = answer.and_then(|answer| {
+            payload("slack response_url", &answer);
             if answer["replace_original"] != false {
                 return Err("replace_original is not said".to_owned());
             }

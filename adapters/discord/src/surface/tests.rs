@@ -239,7 +239,7 @@ fn a_ping_is_answered() {
     let Ok(Incoming::Answered(answer)) = verified(&ping) else {
         panic!("not answered");
     };
-    assert_eq!(shown(&answer)["type"], 1);
+    assert_eq!(shown(&answer), json!({"type": 1}));
 }
 
 #[test]
