@@ -105,6 +105,13 @@ async fn commands_are_registered_once_and_only_when_they_differ() {
     bot.restart().await;
     assert_eq!(discord.registrations(), 2);
     assert_eq!(discord.commands(), ["rave"]);
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_typed_into_an_option_is_completed() {
+    let bot = World::new().on_discord().start().await;
+    let discord = bot.discord();
     let offered = discord.completes("ann", "run", "intent", "roll").await;
     let Seen::Alone(offered) = offered else {
         panic!("{offered:?}");

@@ -33,7 +33,7 @@ impl FakeMattermost {
         match serde_json::from_str::<Value>(&text) {
             Ok(answer) if is_json => {
                 let to = url.rsplit('/').next().unwrap_or_default();
-                let wrong = answer.get("error").or(answer.get("errors")).is_some();
+                let wrong = answer.get("error").is_some() || answer.get("errors").is_some();
                 let outcome = if wrong { " with errors" } else { "" };
                 payload(&format!("mattermost answer {to}{outcome}"), &answer);
                 Ok(answer)
