@@ -105,7 +105,7 @@ async fn a_run_is_planned_asked_for_approved_and_told_to_its_end() {
         assert_eq!(room.bot.stacks().done(), Vec::<String>::new());
 
         room.types("ann", "/rave rollout media").await;
-        let asked = room.shows("run_0001", "await").await;
+        let asked = room.shows("run_0001", "[Approve]").await;
         for part in [
             "[Approve]",
             "[Deny]",

@@ -6,6 +6,7 @@ use rave_catalog::Catalog;
 use rave_catalog::grammar::builtin::BUILTINS;
 use rave_discord::{Commands, Discord, Mode, Outcome, Registered};
 use rave_domain::callback::CallbackSeal;
+use rave_domain::form::CommandSpec;
 
 use crate::config::Config;
 use crate::host;
@@ -27,11 +28,18 @@ pub async fn run(config: &Config, catalog: &Catalog) -> Result<String, String> {
     Ok(report(config, &commands, &registered))
 }
 
+/// Built-ins that give way to intents: Discord has 25 places, and these are seldom typed.
+const SELDOM: [&str; 2] = ["reload", "unlink"];
+
 /// The catalog's commands as Discord has them.
 pub(crate) fn commands(catalog: &Catalog) -> Commands {
-    let specs = catalog.command_specs();
-    let (own, intents) = specs.split_at(BUILTINS.len().min(specs.len()));
-    Commands::new(own, intents)
+    let mut own = catalog.command_specs();
+    let intents = own.split_off(BUILTINS.len().min(own.len()));
+    let (seldom, own): (Vec<CommandSpec>, Vec<CommandSpec>) = own
+        .into_iter()
+        .partition(|spec| SELDOM.contains(&spec.words.join(" ").as_str()));
+    let rest: Vec<CommandSpec> = intents.into_iter().chain(seldom).collect();
+    Commands::new(&own, &rest)
 }
 
 fn report(config: &Config, commands: &Commands, registered: &Registered) -> String {
@@ -53,7 +61,8 @@ fn report(config: &Config, commands: &Commands, registered: &Registered) -> Stri
     if !left_out.is_empty() {
         let _ = writeln!(
             told,
-            "{} have no place of their own; `/rave run intent:…` reaches them:",
+            "{} have no place of their own; `/rave run intent:…` reaches every intent, and \
+             built-ins are typed in another chat:",
             left_out.len()
         );
         for one in left_out {
