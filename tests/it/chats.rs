@@ -251,7 +251,7 @@ async fn a_chat_that_is_down_for_an_hour_has_the_last_state_when_it_is_back() {
             room.bot.postpones(1).await;
             room.bot.turn(HOUR);
             room.chat.is_back();
-            room.bot.turn(HOUR);
+            room.bot.catches_up().await;
             room.shows("run_0001", "succeeded.").await;
             assert_eq!(room.chat.messages_of("run_0001"), 1, "{vendor:?} {status}");
             while room.bot.mattermost().next().is_some() {}

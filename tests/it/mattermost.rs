@@ -218,7 +218,7 @@ async fn a_chat_that_was_down_gets_the_last_word_once() {
         .await;
     bot.reaches("run_0001", "succeeded").await;
     bot.mattermost().is_back();
-    bot.turn(Duration::from_secs(3600));
+    bot.catches_up().await;
     reads(&bot, "run_0001", "succeeded.").await;
     assert_eq!(bot.mattermost().messages_of("run_0001"), 1);
     bot.finish().await;

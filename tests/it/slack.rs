@@ -193,7 +193,7 @@ async fn a_chat_that_was_down_for_an_hour_gets_the_final_state() {
         bot.restart().await;
         bot.turn(Duration::from_secs(3600));
         slack.is_back();
-        bot.turn(Duration::from_secs(600));
+        bot.catches_up().await;
         says(&bot, &run, "succeeded.").await;
         assert_eq!(slack.messages_of(&run), 1);
         bot.delivers_all().await;

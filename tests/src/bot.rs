@@ -409,6 +409,21 @@ impl Bot {
         .await;
     }
 
+    /// Turns the clock until nothing is left to deliver. A try that was under way when a chat came
+    /// back has its next one later than any time that a test could choose.
+    pub async fn catches_up(&self) {
+        wait_for("everything to be delivered", || async {
+            self.turn(Duration::from_secs(600));
+            let counts = self.store().outbox_counts().await.unwrap();
+            if counts.waiting == 0 {
+                Ok(())
+            } else {
+                Err(format!("{counts:?}"))
+            }
+        })
+        .await;
+    }
+
     /// Waits until a delivery has failed so many times and its next try has a time, so that the
     /// clock may be turned.
     pub async fn postpones(&self, times: u32) {
