@@ -1,7 +1,5 @@
 //! A run in Mattermost with a bot: one message, real buttons, forms, threads.
 
-use std::time::Duration;
-
 use rave_tests::{Bot, Call, FakeChat, Seen, World, wait_for};
 
 async fn start() -> Bot {
