@@ -81,6 +81,31 @@ fn kinds(baseline: Shown, dice: &mut Dice) -> [Kind; 4] {
     ]
 }
 
+/// Plays a case and counts its kills. The baseline runs beside eleven others and may have taken
+/// longer than this case ever will: a moment that came too late comes sooner the next time.
+async fn kills(scenario: &'static Scenario, mut deaths: Vec<Death>) -> u64 {
+    loop {
+        let case = tokio::spawn(play(scenario, deaths.clone()));
+        let shown = case.await.unwrap_or_else(|error| {
+            let seed = rave_tests::seed();
+            panic!("{}, {deaths:?}, seed {seed}: {error}", scenario.name)
+        });
+        // Commits are shared by those who come together: the last one may not be needed.
+        if shown.kills > 0 || matches!(deaths[0], Death::At(_)) {
+            return u64::from(shown.kills);
+        }
+        deaths = deaths.into_iter().map(sooner).collect();
+    }
+}
+
+fn sooner(death: Death) -> Death {
+    match death {
+        Death::At(place) => Death::At(place),
+        Death::After(time) => Death::After(time / 2),
+        Death::Paused(time) => Death::Paused(time / 2),
+    }
+}
+
 async fn prove(scenario: &'static Scenario) {
     let baseline = play(scenario, Vec::new()).await;
     assert_eq!(baseline.kills, 0);
@@ -92,16 +117,10 @@ async fn prove(scenario: &'static Scenario) {
             let turns = Arc::clone(&turns);
             under_way.spawn(async move {
                 let _turn = turns.acquire().await;
-                let case = tokio::spawn(play(scenario, deaths.clone()));
-                case.await.unwrap_or_else(|error| {
-                    let seed = rave_tests::seed();
-                    panic!("{}, {deaths:?}, seed {seed}: {error}", scenario.name)
-                })
+                kills(scenario, deaths).await
             });
         }
-        let shown = under_way.join_all().await;
-        let kills: u64 = shown.iter().map(|shown| u64::from(shown.kills)).sum();
-        // A moment may come too late for one process, but not for all.
+        let kills: u64 = under_way.join_all().await.iter().sum();
         assert!(kills > 0, "{}: nothing was killed {kind}", scenario.name);
         report(&format!("Kills {kind}: {}", scenario.name), kills);
     }
