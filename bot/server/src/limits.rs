@@ -1,13 +1,14 @@
 //! Rate limits: per client address and endpoint on the seed's mutating endpoints, per person on
 //! chat and on changes through `/api/v1`.
 
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use rave_domain::{PersonId, Surface};
+use rave_domain::{Account, PersonId, Surface};
 
 use crate::config::RateLimitConfig;
 
@@ -18,6 +19,8 @@ pub(crate) const SWEEP: Duration = Duration::from_secs(60);
 pub(crate) struct Limits {
     addresses: Option<DefaultKeyedRateLimiter<(&'static str, Option<IpAddr>)>>,
     people: Option<DefaultKeyedRateLimiter<PersonId>>,
+    /// Accounts of nobody, which may only say who they are.
+    strangers: Option<DefaultKeyedRateLimiter<Account>>,
     channels: Option<DefaultKeyedRateLimiter<(Surface, String)>>,
     clock: DefaultClock,
     config: RateLimitConfig,
@@ -39,6 +42,7 @@ impl Limits {
         Self {
             addresses: quota(config.address_per_minute, 0).map(RateLimiter::keyed),
             people: quota(config.per_minute, config.burst).map(RateLimiter::keyed),
+            strangers: quota(config.per_minute, config.burst).map(RateLimiter::keyed),
             channels: quota(config.channel_per_minute, 0).map(RateLimiter::keyed),
             clock: DefaultClock::default(),
             config: config.clone(),
@@ -51,36 +55,36 @@ impl Limits {
         endpoint: &'static str,
         address: Option<IpAddr>,
     ) -> Result<(), TooMany> {
-        let Some(limiter) = &self.addresses else {
-            return Ok(());
-        };
-        limiter
-            .check_key(&(endpoint, address))
-            .map_err(|until| TooMany {
-                wait: until.wait_time_from(self.clock.now()),
-            })
+        self.count(self.addresses.as_ref(), &(endpoint, address))
     }
 
     /// Counts a request of a person.
     pub(crate) fn person(&self, person: &PersonId) -> Result<(), TooMany> {
-        let Some(limiter) = &self.people else {
-            return Ok(());
-        };
-        limiter.check_key(person).map_err(|until| TooMany {
-            wait: until.wait_time_from(self.clock.now()),
-        })
+        self.count(self.people.as_ref(), person)
+    }
+
+    /// Counts a try of an account that belongs to nobody, like those of a person.
+    pub(crate) fn stranger(&self, account: &Account) -> Result<(), TooMany> {
+        self.count(self.strangers.as_ref(), account)
     }
 
     /// Counts a request in a chat channel; a vendor that does not say where is not limited by it.
     pub(crate) fn channel(&self, surface: Surface, channel: &str) -> Result<(), TooMany> {
-        let Some(limiter) = self.channels.as_ref().filter(|_| !channel.is_empty()) else {
+        let limiter = self.channels.as_ref().filter(|_| !channel.is_empty());
+        self.count(limiter, &(surface, channel.to_owned()))
+    }
+
+    fn count<K: Clone + Eq + Hash>(
+        &self,
+        limiter: Option<&DefaultKeyedRateLimiter<K>>,
+        key: &K,
+    ) -> Result<(), TooMany> {
+        let Some(limiter) = limiter else {
             return Ok(());
         };
-        limiter
-            .check_key(&(surface, channel.to_owned()))
-            .map_err(|until| TooMany {
-                wait: until.wait_time_from(self.clock.now()),
-            })
+        limiter.check_key(key).map_err(|until| TooMany {
+            wait: until.wait_time_from(self.clock.now()),
+        })
     }
 
     /// `10/minute`, as `/status` of the seed has it.
@@ -112,18 +116,17 @@ impl Limits {
 
     /// Drops counters that are full again anyway.
     pub(crate) fn sweep(&self) {
-        if let Some(limiter) = &self.addresses {
-            limiter.retain_recent();
-            limiter.shrink_to_fit();
-        }
-        if let Some(limiter) = &self.channels {
-            limiter.retain_recent();
-            limiter.shrink_to_fit();
-        }
-        if let Some(limiter) = &self.people {
-            limiter.retain_recent();
-            limiter.shrink_to_fit();
-        }
+        sweep(self.addresses.as_ref());
+        sweep(self.people.as_ref());
+        sweep(self.strangers.as_ref());
+        sweep(self.channels.as_ref());
+    }
+}
+
+fn sweep<K: Clone + Eq + Hash>(limiter: Option<&DefaultKeyedRateLimiter<K>>) {
+    if let Some(limiter) = limiter {
+        limiter.retain_recent();
+        limiter.shrink_to_fit();
     }
 }
 

@@ -168,13 +168,9 @@ async fn reply(
     server.engine().chat(caller, event).await
 }
 
-/// An account that gives a code of `/rave link`. Its tries count like those of a person.
+/// An account that gives a code of `/rave link`.
 async fn introduced(server: &Server, event: &VerifiedEvent) -> Option<Answer> {
-    let limits = server.limits();
-    let surface = event.account.surface;
-    if limits.channel(surface, &event.account.id).is_err() {
-        return None;
-    }
+    server.limits().stranger(&event.account).ok()?;
     server.engine().introduce(event).await
 }
 
