@@ -20,7 +20,7 @@ impl Intent {
     #[must_use]
     pub fn lacks(&self, given: &Arguments) -> bool {
         self.params.iter().any(|param| {
-            param.required && param.default.is_none() && values(param, given).next().is_none()
+            param.needed() == Needed::Required && values(param, given).next().is_none()
         })
     }
 
@@ -31,7 +31,7 @@ impl Intent {
         let (required, optional): (Vec<&Param>, Vec<&Param>) = self
             .params
             .iter()
-            .partition(|param| param.required && param.default.is_none());
+            .partition(|param| param.needed() == Needed::Required);
         let fields = required.into_iter().chain(optional);
         let known = |name: &str| self.params.iter().any(|param| same_name(&param.name, name));
         let given_besides = given.iter().filter(|(name, _)| !known(name));
@@ -76,11 +76,7 @@ fn field(param: &Param, given: &Arguments) -> FormField {
         label: param.name.clone(),
         help,
         kind: kind(&param.kind),
-        needed: if param.required && param.default.is_none() {
-            Needed::Required
-        } else {
-            Needed::Optional
-        },
+        needed: param.needed(),
         value,
     }
 }

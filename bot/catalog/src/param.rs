@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rave_domain::form::Needed;
 use rave_domain::value::Value;
 use regex::Regex;
 use serde::{Serialize, Serializer};
@@ -123,6 +124,16 @@ pub(crate) enum Read {
 }
 
 impl Param {
+    /// Whether a request must give it: nothing stands in for it.
+    #[must_use]
+    pub fn needed(&self) -> Needed {
+        if self.required && self.default.is_none() {
+            Needed::Required
+        } else {
+            Needed::Optional
+        }
+    }
+
     /// The raw texts of what a form's field held: nothing when it was left empty, one for each
     /// line where there can be several.
     #[must_use]

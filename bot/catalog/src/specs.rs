@@ -157,7 +157,7 @@ fn intent(intent: &Intent) -> CommandSpec {
     let (required, optional): (Vec<&Param>, Vec<&Param>) = intent
         .params
         .iter()
-        .partition(|param| param.required && param.default.is_none());
+        .partition(|param| param.needed() == Needed::Required);
     let description = if intent.description.is_empty() {
         format!("{} as {} says", intent.action.name, intent.file)
     } else {
@@ -200,11 +200,7 @@ fn param(param: &Param) -> OptionSpec {
             param.description.clone()
         },
         kind,
-        needed: if param.required && param.default.is_none() {
-            Needed::Required
-        } else {
-            Needed::Optional
-        },
+        needed: param.needed(),
         written: Written::Named,
     }
 }
