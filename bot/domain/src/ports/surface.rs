@@ -206,19 +206,19 @@ impl Answer {
 }
 
 /// A reply on its way to the surface that it is for. One that is kept for the next who asks the
-/// same is put into each vendor's form only once.
+/// same is put into the vendor's form only once.
 #[derive(Debug)]
 pub struct ChatReply {
     reply: Reply,
-    /// As answers to commands, by surface.
-    forms: [OnceLock<HttpAnswer>; Surface::ALL.len()],
+    /// As the answer to a command.
+    form: OnceLock<HttpAnswer>,
 }
 
 impl From<Reply> for ChatReply {
     fn from(reply: Reply) -> Self {
         Self {
             reply,
-            forms: Default::default(),
+            form: OnceLock::new(),
         }
     }
 }
@@ -230,14 +230,14 @@ impl ChatReply {
         &self.reply
     }
 
-    /// The answer to something of this kind in the vendor's form.
+    /// The answer to something of this kind in the vendor's form. All surfaces that a reply is put
+    /// on render a command's answer alike: a reply that is kept is kept for one vendor.
     pub fn on(&self, surface: &dyn ChatSurface, to: ActKind) -> HttpAnswer {
-        let at = surface.surface() as usize;
-        match (to, self.forms.get(at)) {
-            (ActKind::Command, Some(form)) => {
-                form.get_or_init(|| surface.answer(to, &self.reply)).clone()
-            }
-            _ => surface.answer(to, &self.reply),
+        let render = || surface.answer(to, &self.reply);
+        if to == ActKind::Command {
+            self.form.get_or_init(render).clone()
+        } else {
+            render()
         }
     }
 }
