@@ -87,18 +87,16 @@ fn step(step: &StepLine) -> String {
 
 /// Where there are no buttons, people type what a button would do.
 fn button(button: &Button) -> String {
-    let command = format!("/rave {} {}", button.press.command(), button.run);
-    format!("{}: {}", one_line(&button.label), code_span(&command))
+    format!(
+        "{}: {}",
+        one_line(&button.label),
+        code_span(&button.typed())
+    )
 }
 
 /// A sign in front of the first line; the words say the same without it.
 fn mark(pieces: &mut Vec<Piece>, tone: Tone) {
-    let sign = match tone {
-        Tone::Neutral => return,
-        Tone::Good => "✅",
-        Tone::Warning => "⚠️",
-        Tone::Bad => "❌",
-    };
+    let Some(sign) = tone.sign() else { return };
     match pieces.first_mut() {
         Some(Piece::Prose(lines)) if lines.first().is_some_and(|line| !is_item(line)) => {
             if let Some(line) = lines.first_mut() {

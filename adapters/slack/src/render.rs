@@ -158,7 +158,7 @@ fn one_line(text: &str) -> String {
 fn words(text: &str) -> Line {
     let mut line = Vec::new();
     let mut rest = text;
-    while let Some((before, inside, after)) = quoted(rest) {
+    while let Some((before, inside, after)) = rave_domain::reply::quoted(rest) {
         if !before.is_empty() {
             line.push(Span::new(before, Look::Plain));
         }
@@ -171,22 +171,10 @@ fn words(text: &str) -> Line {
     line
 }
 
-/// The first pair of single backticks with something between.
-fn quoted(text: &str) -> Option<(&str, &str, &str)> {
-    let (before, rest) = text.split_once('`')?;
-    let (inside, after) = rest.split_once('`')?;
-    (!inside.trim().is_empty() && !after.starts_with('`')).then_some((before, inside, after))
-}
-
 /// A sign in front of the first line; the words say the same without it.
 fn mark(pieces: &mut Vec<Piece>, tone: Tone) {
-    let sign = match tone {
-        Tone::Neutral => return,
-        Tone::Good => "✅ ",
-        Tone::Warning => "⚠️ ",
-        Tone::Bad => "❌ ",
-    };
-    let sign = Span::new(sign, Look::Plain);
+    let Some(sign) = tone.sign() else { return };
+    let sign = Span::new(format!("{sign} "), Look::Plain);
     match pieces.first_mut() {
         Some(Piece::Lines(lines)) if !lines.is_empty() => {
             if let Some(line) = lines.first_mut() {
@@ -274,7 +262,7 @@ fn button((number, button): (usize, &Button)) -> Value {
     let mut element = json!({
         "type": "button",
         "text": {"type": "plain_text", "text": label, "emoji": false},
-        "action_id": format!("{ACTION}{}.{number}", name(button.press)),
+        "action_id": format!("{ACTION}{}.{number}", button.press.command()),
         "value": button.run.as_str(),
     });
     let style = match button.press {
@@ -288,23 +276,10 @@ fn button((number, button): (usize, &Button)) -> Value {
     element
 }
 
-const PRESSES: [Press; 5] = [
-    Press::Approve,
-    Press::Deny,
-    Press::Cancel,
-    Press::Retry,
-    Press::ShowLog,
-];
-
-fn name(press: Press) -> &'static str {
-    press.command()
-}
-
 /// Which button it was, when it is one of Rave's.
 pub(crate) fn pressed(action_id: &str, value: &str) -> Option<(Press, RunId)> {
     let (known, _) = action_id.strip_prefix(ACTION)?.split_once('.')?;
-    let press = PRESSES.into_iter().find(|press| name(*press) == known)?;
-    Some((press, RunId::new(value).ok()?))
+    Some((Press::of_command(known)?, RunId::new(value).ok()?))
 }
 
 #[cfg(test)]

@@ -109,6 +109,21 @@ pub enum Press {
 }
 
 impl Press {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Approve,
+        Self::Deny,
+        Self::Cancel,
+        Self::Retry,
+        Self::ShowLog,
+    ];
+
+    /// The one with this word for a command.
+    #[must_use]
+    pub fn of_command(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|press| press.command() == word)
+    }
+
     /// The words after `/rave` that do the same.
     #[must_use]
     pub const fn command(self) -> &'static str {
@@ -120,6 +135,36 @@ impl Press {
             Self::ShowLog => "logs",
         }
     }
+}
+
+impl Button {
+    /// What does the same, typed.
+    #[must_use]
+    pub fn typed(&self) -> String {
+        format!("/rave {} {}", self.press.command(), self.run)
+    }
+}
+
+impl Tone {
+    /// A sign for the first line; the words say the same without it.
+    #[must_use]
+    pub const fn sign(self) -> Option<&'static str> {
+        match self {
+            Self::Neutral => None,
+            Self::Good => Some("✅"),
+            Self::Warning => Some("⚠️"),
+            Self::Bad => Some("❌"),
+        }
+    }
+}
+
+/// The first pair of single backticks in a text with something between: what stands before, in
+/// and behind it. Messages put names between backticks, and renderers show these as code.
+#[must_use]
+pub fn quoted(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = text.split_once('`')?;
+    let (inside, after) = rest.split_once('`')?;
+    (!inside.trim().is_empty() && !after.starts_with('`')).then_some((before, inside, after))
 }
 
 impl Reply {
@@ -192,14 +237,11 @@ impl Reply {
                 }
                 Block::List(items) => lines.extend(items.iter().map(|item| format!("- {item}"))),
                 Block::Steps(steps) => lines.extend(steps.iter().map(StepLine::plain)),
-                Block::Buttons(buttons) => lines.extend(buttons.iter().map(|button| {
-                    format!(
-                        "{}: /rave {} {}",
-                        button.label,
-                        button.press.command(),
-                        button.run
-                    )
-                })),
+                Block::Buttons(buttons) => lines.extend(
+                    buttons
+                        .iter()
+                        .map(|button| format!("{}: {}", button.label, button.typed())),
+                ),
             }
         }
         lines.join("\n")

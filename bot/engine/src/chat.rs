@@ -192,7 +192,7 @@ impl Shared {
     async fn submitted(
         self: &Arc<Self>,
         rules: &Rules,
-        caller: Caller,
+        mut caller: Caller,
         event: &VerifiedEvent,
         purpose: &FormPurpose,
         values: &Values,
@@ -209,13 +209,13 @@ impl Shared {
             }),
             FormPurpose::Approve { run } => {
                 let code = one(values, CODE);
-                return match self.spend(&caller, &code).await {
-                    Ok(()) => self.approve_proven(rules, caller, event, run).await,
-                    Err(error) => Answer::FieldErrors(vec![FieldError {
+                if let Err(error) = self.prove(&mut caller, &code).await {
+                    return Answer::FieldErrors(vec![FieldError {
                         field: Some(CODE.to_owned()),
                         message: error.to_string(),
-                    }]),
-                };
+                    }]);
+                }
+                pressed(Press::Approve, run)
             }
         };
         self.ask(rules, caller, event, ask).await
@@ -232,10 +232,9 @@ impl Shared {
         code: Option<String>,
     ) -> Answer {
         if let Some(code) = code {
-            if let Err(error) = self.spend(&caller, &code).await {
+            if let Err(error) = self.prove(&mut caller, &code).await {
                 return Answer::reply(Reply::error(&error));
             }
-            caller.strength = Strength::Totp;
         } else if self.wants_code(&caller, run).await {
             let instead = UserError::new(
                 ErrorCode::TooWeak,
@@ -255,17 +254,11 @@ impl Shared {
         self.ask(rules, caller, event, Ask::Change(change)).await
     }
 
-    /// An approval after a right code.
-    async fn approve_proven(
-        self: &Arc<Self>,
-        rules: &Rules,
-        mut caller: Caller,
-        event: &VerifiedEvent,
-        run: &RunId,
-    ) -> Answer {
+    /// Raises what the caller has proven, for a right code of the second factor.
+    async fn prove(&self, caller: &mut Caller, code: &str) -> Result<(), UserError> {
+        self.spend(caller, code).await?;
         caller.strength = Strength::Totp;
-        let ask = pressed(Press::Approve, run);
-        self.ask(rules, caller, event, ask).await
+        Ok(())
     }
 
     /// Whether only the second factor is strong enough for this run, and the caller has one.

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rave_domain::UserError;
 use rave_domain::ids::{Digest, RunId, StepId};
 use rave_domain::ports::courier::{Courier, DeliveryError, FileMessage, LiveMessage, Parcel};
 use rave_domain::ports::store::{OutboxRow, StoreError, Write};
@@ -207,7 +208,7 @@ impl Shared {
             // The last word is a row of the outbox.
             return Ok(());
         }
-        let courier = self.courier_of(&address)?;
+        let courier = self.courier(&address.courier)?;
         if !shown.looked_up {
             shown.message = self.store.shown(run).await?;
             shown.looked_up = true;
@@ -253,19 +254,10 @@ impl Shared {
             return Ok(());
         };
         if let Some(reply_to) = live_address(&snapshot.current()) {
-            let courier = self.courier_of(reply_to)?;
+            let courier = self.courier(&reply_to.courier)?;
             tokio::time::sleep_until(self.live.slot(courier.as_ref())).await;
         }
         Ok(())
-    }
-
-    fn courier_of(&self, reply_to: &ReplyTo) -> Result<Arc<dyn Courier>, ShowError> {
-        let courier = self.couriers.get(reply_to.courier.as_str()).cloned();
-        courier.ok_or_else(|| {
-            ShowError::Delivery(DeliveryError::Never {
-                why: format!("there is no courier {} in this Rave", reply_to.courier),
-            })
-        })
     }
 
     /// What a run's live message is to say, and whether it is the last word.
@@ -273,12 +265,7 @@ impl Shared {
         self: &Arc<Self>,
         run: &RunId,
     ) -> Result<Option<(ReplyTo, Reply, bool)>, ShowError> {
-        let snapshot = self.find_run(run).await.map_err(|error| {
-            ShowError::Delivery(DeliveryError::Later {
-                why: error.message,
-                after: None,
-            })
-        })?;
+        let snapshot = self.find_run(run).await.map_err(later)?;
         let Some(reply_to) = live_address(&snapshot.run).cloned() else {
             return Ok(None);
         };
@@ -299,10 +286,8 @@ impl Shared {
             .filter_map(|step| cell.live(step.id))
             .filter_map(|live| {
                 let (text, _) = live.last_part();
-                let progress = live.last_progress();
-                let progress = progress.map(|(percent, phrase)| format!("[{percent} %] {phrase}"));
                 let text = replies::last_lines(&text, TAIL_LINES);
-                let parts = [text, progress.unwrap_or_default()];
+                let parts = [text, live.progress_line().unwrap_or_default()];
                 let parts: Vec<String> =
                     parts.into_iter().filter(|part| !part.is_empty()).collect();
                 (!parts.is_empty()).then(|| parts.join("\n"))
@@ -319,22 +304,12 @@ impl Shared {
         courier: &Arc<dyn Courier>,
         step: StepId,
     ) -> Result<(), ShowError> {
-        let snapshot = self.find_run(run).await.map_err(|error| {
-            ShowError::Delivery(DeliveryError::Later {
-                why: error.message,
-                after: None,
-            })
-        })?;
+        let snapshot = self.find_run(run).await.map_err(later)?;
         let run = &snapshot.run;
         let Some(step) = run.step(step) else {
             return Ok(());
         };
-        let content = self.step_output(run, step).await.map_err(|error| {
-            ShowError::Delivery(DeliveryError::Later {
-                why: error.message,
-                after: None,
-            })
-        })?;
+        let content = self.step_output(run, step).await.map_err(later)?;
         let message = self.store.shown(&run.id).await?;
         courier
             .attach(FileMessage {
@@ -367,6 +342,14 @@ pub(crate) enum ShowError {
     Delivery(#[from] DeliveryError),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What the engine cannot read now it may read later.
+fn later(error: UserError) -> DeliveryError {
+    DeliveryError::Later {
+        why: error.message,
+        after: None,
+    }
 }
 
 /// Steps whose output is more than their message can show, failed ones first.

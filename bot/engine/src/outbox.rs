@@ -127,6 +127,13 @@ impl Shared {
         Ok(taken)
     }
 
+    /// The courier of this name.
+    pub(crate) fn courier(&self, name: &str) -> Result<&Arc<dyn Courier>, DeliveryError> {
+        self.couriers.get(name).ok_or_else(|| DeliveryError::Never {
+            why: format!("there is no courier {name} in this Rave"),
+        })
+    }
+
     async fn hand_over(
         self: &Arc<Self>,
         courier: &Arc<dyn Courier>,
@@ -157,14 +164,12 @@ impl Shared {
     async fn deliver(self: &Arc<Self>, row: OutboxRow) -> Result<(), StoreError> {
         let now = self.clock.now();
         let expired = row.expires_at.is_some_and(|expires| now >= expires);
-        let outcome = match self.couriers.get(row.courier.as_str()) {
+        let outcome = match self.courier(&row.courier) {
             _ if expired => Err(DeliveryError::Never {
                 why: "it could not be delivered before its address expired".to_owned(),
             }),
-            None => Err(DeliveryError::Never {
-                why: format!("there is no courier {} in this Rave", row.courier),
-            }),
-            Some(courier) => self.hand_over(courier, &row).await,
+            Err(none) => Err(none),
+            Ok(courier) => self.hand_over(courier, &row).await,
         };
         (self.fail_point)("outbox.delivered");
         let at = self.clock.now();

@@ -65,9 +65,12 @@ impl Output {
         self.with(|inner| inner.progress = Some((percent.min(100), phrase.to_owned())));
     }
 
-    /// How far it is.
-    pub(crate) fn last_progress(&self) -> Option<(u8, String)> {
-        self.with(|inner| inner.progress.clone())
+    /// How far it is, as a line behind what was printed.
+    pub(crate) fn progress_line(&self) -> Option<String> {
+        self.with(|inner| {
+            let (percent, phrase) = inner.progress.as_ref()?;
+            Some(format!("[{percent} %] {phrase}"))
+        })
     }
 
     /// Ends the streams: nothing is held back any more.

@@ -233,8 +233,8 @@ impl Shared {
     pub(crate) async fn step_output(&self, run: &Run, step: &Step) -> Result<String, UserError> {
         if let Some(live) = self.cells.live(&run.id).and_then(|cell| cell.live(step.id)) {
             let mut text = live.text();
-            if let Some((percent, phrase)) = live.last_progress() {
-                text.push_str(&format!("\n[{percent} %] {phrase}"));
+            if let Some(progress) = live.progress_line() {
+                text.push_str(&format!("\n{progress}"));
             }
             return Ok(text);
         }
@@ -335,8 +335,8 @@ impl Shared {
         match self.cells.live(&run.id).and_then(|cell| cell.live(step.id)) {
             Some(live) => {
                 let (mut text, cut) = live.last_part();
-                if let Some((percent, phrase)) = live.last_progress() {
-                    text.push_str(&format!("\n[{percent} %] {phrase}"));
+                if let Some(progress) = live.progress_line() {
+                    text.push_str(&format!("\n{progress}"));
                 }
                 (text, cut)
             }

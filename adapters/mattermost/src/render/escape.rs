@@ -70,12 +70,9 @@ fn line(text: &str) -> String {
     out
 }
 
-/// The first pair of single backticks with something between.
+/// A pair of backticks that nothing of Markdown takes away.
 fn quoted(text: &str) -> Option<(&str, &str, &str)> {
-    let (before, rest) = text.split_once('`')?;
-    let (inside, after) = rest.split_once('`')?;
-    let single = !inside.trim().is_empty() && !after.starts_with('`') && !before.ends_with('\\');
-    single.then_some((before, inside, after))
+    rave_domain::reply::quoted(text).filter(|(before, _, _)| !before.ends_with('\\'))
 }
 
 fn escape(text: &str, out: &mut String) {

@@ -291,10 +291,10 @@ fn what_is_left_out_is_said() {
 
 #[test]
 fn buttons_are_known_again() {
-    let buttons: Vec<Button> = PRESSES.into_iter().map(button_of).collect();
+    let buttons: Vec<Button> = Press::ALL.into_iter().map(button_of).collect();
     let blocks = actions(&buttons);
     let elements = blocks[0]["elements"].as_array().unwrap();
-    for (element, press) in elements.iter().zip(PRESSES) {
+    for (element, press) in elements.iter().zip(Press::ALL) {
         let action = element["action_id"].as_str().unwrap();
         let value = element["value"].as_str().unwrap();
         assert!(action.len() <= 255 && value.len() <= 2000);
