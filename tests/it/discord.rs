@@ -179,6 +179,30 @@ async fn what_takes_its_time_over_the_gateway_is_acknowledged_and_answered_later
 }
 
 #[tokio::test]
+async fn what_takes_its_time_over_http_is_deferred_and_answered_later() {
+    let mut bot = World::new()
+        .on_discord()
+        .config("engine.observe_within", "2500ms")
+        .config("engine.answer_within", "10s")
+        .start()
+        .await;
+    bot.stacks().silent_on(&[Call::Plan]);
+    let seen = bot.types_on_discord("ann", "/rave plan rollout_web").await;
+    assert!(
+        matches!(&seen, Seen::Alone(text) if text.contains("could not be looked at")),
+        "{seen:?}"
+    );
+    let seen = bot.types_on_discord("ann", "/rave rollout web").await;
+    let Seen::Alone(text) = seen else {
+        panic!("{seen:?}");
+    };
+    assert!(text.contains("run_0001"), "{text}");
+    bot.stacks().silent_on(&[]);
+    bot.shows_on_discord("run_0001", "succeeded").await;
+    bot.finish().await;
+}
+
+#[tokio::test]
 async fn an_answer_after_the_interaction_is_over_goes_to_the_person_alone() {
     let bot = World::new()
         .on_discord()

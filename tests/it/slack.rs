@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use insta::assert_snapshot;
-use rave_tests::{Bot, FakeChat as _, SIGNING_SECRET, Seen, World, redacted, wait_for};
+use rave_tests::{Bot, Call, FakeChat as _, SIGNING_SECRET, Seen, World, redacted, wait_for};
 
 /// Waits until the message about a run says something.
 async fn says(bot: &Bot, run: &str, text: &str) -> String {
@@ -262,6 +262,37 @@ async fn without_a_bot_token_results_come_through_the_command() {
         }
     })
     .await;
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn what_takes_its_time_is_taken_up_and_answered_later() {
+    let bot = World::new()
+        .on_slack()
+        .config("engine.observe_within", "2500ms")
+        .config("engine.answer_within", "10s")
+        .start()
+        .await;
+    let slack = bot.slack().clone();
+    bot.stacks().silent_on(&[Call::Plan]);
+    let taken_up = "Rave is working on it; the answer follows here.";
+    for (line, later) in [
+        ("/rave plan rollout_web", "could not be looked at"),
+        ("/rave rollout web", "run_0001"),
+    ] {
+        let seen = slack.types("ann", line).await;
+        assert_eq!(seen, Seen::Alone(taken_up.to_owned()), "{line}");
+        wait_for(line, || async {
+            let told = slack.told_alone("ann");
+            told.iter()
+                .any(|text| text.contains(later))
+                .then_some(())
+                .ok_or_else(|| format!("{told:?}"))
+        })
+        .await;
+    }
+    bot.stacks().silent_on(&[]);
+    says(&bot, "run_0001", "succeeded.").await;
     bot.finish().await;
 }
 

@@ -15,7 +15,7 @@ use rave_domain::ids::RunId;
 use rave_domain::ports::courier::{
     Courier, DeliveryError, FileMessage, LiveMessage, Pace, Parcel, Receipt,
 };
-use rave_domain::ports::surface::{LiveStart, Privacy};
+use rave_domain::ports::surface::{LiveStart, Privacy, VerifiedEvent};
 use rave_domain::reply::{Audience, Reply};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,9 +39,10 @@ const LONGEST_FILE: usize = 10 * 1024 * 1024 - 64 * 1024;
 const LONGEST_TITLE: usize = 1024;
 
 /// Message flag `EPHEMERAL`.
-const EPHEMERAL: u64 = 1 << 6;
+pub(crate) const EPHEMERAL: u64 = 1 << 6;
 
 /// Speaks for the bot, and with the tokens of interactions where there is none.
+#[derive(Clone)]
 pub(crate) struct Messages {
     pub(crate) api: Api,
     pub(crate) application: Snowflake,
@@ -132,6 +133,29 @@ impl Messages {
             return Ok(posted.shown(By::Token));
         }
         Err(refused.map_or_else(without_bot, DeliveryError::from))
+    }
+
+    /// What became of an interaction that was deferred, in place of the deferral. Tries once: what
+    /// must not be lost is in the outbox.
+    pub(crate) async fn answer_late(&self, event: &VerifiedEvent, reply: &Reply) {
+        let said = async {
+            let to = event.reply_to.as_ref();
+            let address = Address::read(to.map_or(&Value::Null, |to| &to.address))?;
+            let now = self.seals.latest();
+            let body = Rendered::of(reply, &self.seals, now).edit();
+            match self
+                .edit_by_token(&address, "@original", &body, now)
+                .await?
+            {
+                Edited::Done(_) => Ok(()),
+                Edited::Gone | Edited::TokenOver => Err(DeliveryError::Never {
+                    why: "the interaction is over".to_owned(),
+                }),
+            }
+        };
+        if let Err(why) = said.await {
+            tracing::warn!(%why, "interaction_not_answered");
+        }
     }
 
     /// What was said too late for the answer: instead of it where that can be edited, to the same

@@ -12,19 +12,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::Method;
+use rave_domain::ports::courier::DeliveryError;
 use rave_domain::ports::surface::{
     Answer, ChatHandler, ChatListener, HttpAnswer, Incoming, ListenerFault, VerifiedEvent,
 };
-use rave_domain::reply::Reply;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::api::{Api, As, Body, Refused};
 use crate::config::Snowflake;
+use crate::courier::Messages;
 use crate::interaction::Interaction;
-use crate::render::Rendered;
-use crate::surface::Interactions;
+use crate::surface::{DEFERS_AFTER, Interactions};
 use session::{Ended, Session};
 
 /// The listener's name in logs and `/readyz`.
@@ -36,10 +36,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause before connecting again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// An interaction that is not answered within three seconds is over; what takes longer is
-/// acknowledged by then and answered later.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-
 /// Keeps the connection.
 pub(crate) struct Gateway {
     worker: Arc<Worker>,
@@ -47,9 +43,8 @@ pub(crate) struct Gateway {
 
 /// Answers interactions.
 struct Worker {
-    api: Api,
-    application: Snowflake,
     interactions: Interactions,
+    messages: Messages,
 }
 
 /// The answer of "Get Gateway Bot".
@@ -67,21 +62,23 @@ struct SessionStartLimit {
 }
 
 impl Gateway {
-    pub(crate) fn new(api: Api, application: Snowflake, interactions: Interactions) -> Self {
+    pub(crate) fn new(interactions: Interactions, messages: Messages) -> Self {
         Self {
             worker: Arc::new(Worker {
-                api,
-                application,
                 interactions,
+                messages,
             }),
         }
+    }
+
+    fn api(&self) -> &Api {
+        &self.worker.messages.api
     }
 
     /// Where a new session is begun.
     async fn address(&self) -> Result<String, Ended> {
         let found: Result<GatewayBot, Refused> = self
-            .worker
-            .api
+            .api()
             .call(Method::GET, &["gateway", "bot"], As::Bot, Body::Empty)
             .await;
         match found {
@@ -113,11 +110,11 @@ impl Gateway {
                 Err(ended) => return ended,
             },
         };
-        let Some(token) = self.worker.api.bot() else {
+        let Some(token) = self.api().bot() else {
             return Ended::Fatal("discord.bot_token is missing".to_owned());
         };
         session
-            .run(&address, self.worker.api.base(), token, |data| {
+            .run(&address, self.api().base(), token, |data| {
                 let worker = Arc::clone(&self.worker);
                 let handler = Arc::clone(handler);
                 async move { worker.take(data, handler.as_ref()).await }
@@ -172,10 +169,13 @@ impl Worker {
         let mut handled = std::pin::pin!(handler.handle(&event));
         let answer = tokio::select! {
             answer = &mut handled => answer,
-            () = sleep(ANSWER_WITHIN) => {
-                self.acknowledge(id, &token).await;
-                let answer = handled.await;
-                return self.answer_late(&token, &answer, handler).await;
+            () = sleep(DEFERS_AFTER) => {
+                let deferral = self.interactions.deferral(event.act.kind());
+                self.call_back(id, &token, deferral).await;
+                if let Some(reply) = handled.await.afterwards() {
+                    self.messages.answer_late(&event, reply.content()).await;
+                }
+                return;
             }
         };
         let rendered = self.rendered(&answer, &event, handler);
@@ -207,43 +207,13 @@ impl Worker {
 
     /// "Create Interaction Response".
     async fn call_back(&self, id: Snowflake, token: &str, answer: HttpAnswer) {
-        let body = Body::Json(answer.body.to_vec());
-        self.respond(id, token, body).await;
-    }
-
-    /// Takes the interaction up in time (type 5), for the person alone: what follows may be.
-    async fn acknowledge(&self, id: Snowflake, token: &str) {
-        let body = Body::json(&json!({"type": 5, "data": {"flags": 64}}));
-        self.respond(id, token, body).await;
-    }
-
-    async fn respond(&self, id: Snowflake, token: &str, body: Body) {
         let id = id.to_string();
         let path = ["interactions", &id, token, "callback"];
-        let sent = self.api.send(Method::POST, &path, As::Address, body).await;
+        let body = Body::Json(answer.body.to_vec());
+        let api = &self.messages.api;
+        let sent = api.send(Method::POST, &path, As::Address, body).await;
         if let Err(refused) = sent {
-            let why = rave_domain::ports::courier::DeliveryError::from(refused);
-            tracing::warn!(%why, "interaction_not_answered");
-        }
-    }
-
-    /// What became of an interaction that had to be acknowledged first. It can be a message only.
-    async fn answer_late(&self, token: &str, answer: &Answer, handler: &dyn ChatHandler) {
-        let reply = match answer {
-            Answer::Reply(reply) | Answer::Form { instead: reply, .. } => reply.content().clone(),
-            Answer::FieldErrors(errors) => {
-                let lines: Vec<&str> = errors.iter().map(|e| e.message.as_str()).collect();
-                Reply::text(lines.join("\n"))
-            }
-            Answer::Choices(_) => return,
-        };
-        let rendered = Rendered::of(&reply, &self.interactions.seals, handler.now());
-        let application = self.application.to_string();
-        let path = ["webhooks", &application, token, "messages", "@original"];
-        let body = Body::json(&rendered.edit());
-        let sent = self.api.send(Method::PATCH, &path, As::Address, body).await;
-        if let Err(refused) = sent {
-            let why = rave_domain::ports::courier::DeliveryError::from(refused);
+            let why = DeliveryError::from(refused);
             tracing::warn!(%why, "interaction_not_answered");
         }
     }

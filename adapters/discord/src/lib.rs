@@ -130,11 +130,7 @@ impl Discord {
     #[must_use]
     pub fn courier(&self) -> Option<Arc<dyn Courier>> {
         let application = self.application.as_ref()?;
-        Some(Arc::new(Messages {
-            api: application.api.clone(),
-            application: application.id,
-            seals: Arc::clone(&application.seals),
-        }))
+        Some(Arc::new(application.messages()))
     }
 
     /// The endpoint for interactions over HTTP, when an application and its key are configured.
@@ -144,6 +140,7 @@ impl Discord {
         let key = application.key.filter(|_| self.mode == Mode::Http)?;
         Some(Arc::new(Endpoint {
             interactions: application.interactions(commands),
+            messages: application.messages(),
             key,
         }))
     }
@@ -154,9 +151,8 @@ impl Discord {
         let application = self.application.as_ref()?;
         (self.mode == Mode::Gateway).then(|| {
             Arc::new(Gateway::new(
-                application.api.clone(),
-                application.id,
                 application.interactions(commands),
+                application.messages(),
             )) as Arc<dyn ChatListener>
         })
     }
@@ -184,6 +180,14 @@ impl Discord {
 }
 
 impl Application {
+    fn messages(&self) -> Messages {
+        Messages {
+            api: self.api.clone(),
+            application: self.id,
+            seals: Arc::clone(&self.seals),
+        }
+    }
+
     fn interactions(&self, commands: CommandTable) -> Interactions {
         Interactions {
             application: self.id,

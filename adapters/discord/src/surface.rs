@@ -23,6 +23,7 @@ use serenity::builder::{
 };
 
 use crate::config::Snowflake;
+use crate::courier::{EPHEMERAL, Messages};
 use crate::interaction::{Interaction, Reader, kind};
 use crate::modal;
 use crate::render::{Rendered, Seen};
@@ -32,6 +33,9 @@ use crate::{CommandTable, commands::Commands};
 /// A request that is older, or from further in the future, is a copy. Discord states no time; its
 /// requests arrive within a second.
 const FRESH: Duration = Duration::from_secs(5 * 60);
+
+/// An interaction that is not answered within three seconds is over; some of it is the way.
+pub(crate) const DEFERS_AFTER: Duration = Duration::from_secs(2);
 
 /// A message's choices ("Autocomplete"), and the characters of their names and values.
 const MOST_CHOICES: usize = 25;
@@ -50,6 +54,7 @@ pub(crate) struct Interactions {
 /// The endpoint: interactions with their proof.
 pub(crate) struct Endpoint {
     pub(crate) interactions: Interactions,
+    pub(crate) messages: Messages,
     pub(crate) key: VerifyingKey,
 }
 
@@ -95,13 +100,7 @@ impl Interactions {
 
     /// A modal cannot be shown again with an error at a field: it is closed by then.
     pub(crate) fn field_errors(&self, errors: &[FieldError]) -> HttpAnswer {
-        let lines: Vec<String> = errors
-            .iter()
-            .map(|error| match &error.field {
-                Some(field) => format!("{field}: {}", error.message),
-                None => error.message.clone(),
-            })
-            .collect();
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         self.answer(
             ActKind::Submit,
             &Reply::text(lines.join("\n")).tone(Tone::Bad),
@@ -139,6 +138,19 @@ impl Interactions {
     }
 }
 
+impl Interactions {
+    /// Takes an interaction up (type 5), for the person alone: what follows may be.
+    pub(crate) fn deferral(&self, to: ActKind) -> HttpAnswer {
+        match to {
+            ActKind::Complete => self.choices(&[]),
+            ActKind::Command | ActKind::Press | ActKind::Submit => json(
+                200,
+                &serde_json::json!({ "type": 5, "data": { "flags": EPHEMERAL } }),
+            ),
+        }
+    }
+}
+
 #[async_trait]
 impl ChatSurface for Endpoint {
     fn surface(&self) -> Surface {
@@ -157,6 +169,18 @@ impl ChatSurface for Endpoint {
 
     fn answer(&self, to: ActKind, reply: &Reply) -> HttpAnswer {
         self.interactions.answer(to, reply)
+    }
+
+    fn defers_after(&self) -> Option<Duration> {
+        Some(DEFERS_AFTER)
+    }
+
+    fn deferral(&self, to: ActKind) -> HttpAnswer {
+        self.interactions.deferral(to)
+    }
+
+    async fn say(&self, event: &VerifiedEvent, reply: &Reply) {
+        self.messages.answer_late(event, reply).await;
     }
 
     fn field_errors(&self, errors: &[FieldError]) -> HttpAnswer {

@@ -1,6 +1,7 @@
 //! The three endpoints over HTTP.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rave_domain::form::{Choice, FieldError, Form};
@@ -22,6 +23,9 @@ use crate::modal;
 use crate::response_url::slash_answer;
 use crate::signature::Signature;
 use crate::wire;
+
+/// Slack waits three seconds; some of it is the way, and half of it is left for opening a form.
+const DEFERS_AFTER: Duration = Duration::from_millis(1400);
 
 /// What comes to an endpoint; each kind has a shape of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +109,10 @@ impl ChatSurface for Endpoint {
         // To an event as to a command, because answers are kept by surface; Slack reads nothing
         // of it but the status.
         Desk::answer(to, reply)
+    }
+
+    fn defers_after(&self) -> Option<Duration> {
+        Some(DEFERS_AFTER)
     }
 
     fn shows(&self, to: ActKind, reply: &Reply) -> bool {

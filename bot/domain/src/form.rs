@@ -2,6 +2,7 @@
 //! Neutral, like replies: adapters render them in their vendor's form and limits.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -122,6 +123,15 @@ pub struct FieldError {
     pub field: Option<String>,
     /// What is wrong and what is accepted.
     pub message: String,
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.field {
+            Some(field) => write!(f, "{field}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
 }
 
 /// A command with its options, for vendors that help while it is typed.

@@ -190,6 +190,17 @@ impl FakeDiscord {
         }
     }
 
+    /// What becomes of an interaction that was deferred over HTTP.
+    pub(super) async fn waits(&self, token: &str, deferral: &Value) -> Seen {
+        let (sender, answer) = oneshot::channel();
+        self.inner().gateway.late.insert(token.to_owned(), sender);
+        self.acknowledged(token, deferral);
+        match tokio::time::timeout(5 * PATIENCE, answer).await {
+            Ok(Ok(Answer::Late(message))) => seen(&message),
+            _ => Seen::Failure("The application is thinking for ever".to_owned()),
+        }
+    }
+
     fn connected(
         &self,
         sender: &mpsc::UnboundedSender<Value>,

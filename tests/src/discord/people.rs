@@ -92,6 +92,7 @@ impl FakeDiscord {
         }
         let (token, body) = self.begins(who, channel, kind, data);
         match self.asks(&body).await {
+            Some(answer) if answer["type"] == 5 => self.waits(&token, &answer).await,
             Some(answer) => self.answered(&token, kind, &answer),
             None => Seen::Failure(NO_ANSWER.to_owned()),
         }

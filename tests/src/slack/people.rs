@@ -431,6 +431,15 @@ impl FakeSlack {
     }
 
     /// How much has been said so far.
+    /// What was told to somebody alone beside answers, in order.
+    #[must_use]
+    pub fn told_alone(&self, who: &str) -> Vec<String> {
+        let me = user(who);
+        let inner = self.inner();
+        let alone = inner.said.iter().filter(|it| it.only.as_ref() == Some(&me));
+        alone.map(|said| said.text.clone()).collect()
+    }
+
     fn heard(&self) -> usize {
         self.inner().said.len()
     }

@@ -9,6 +9,8 @@ use axum::routing::{any, get, post};
 use futures::{SinkExt as _, StreamExt as _};
 use rave_domain::Timestamp;
 use rave_domain::callback::CallbackSeal;
+use rave_domain::reply::Reply;
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
@@ -150,13 +152,19 @@ async fn listens(
     );
     let seal = CallbackSeal::new(&[9; 32], |_| Ok(()));
     let commands = Arc::new(Commands::default());
+    let seals = Arc::new(Seals::new(seal, application));
+    let messages = Messages {
+        api,
+        application,
+        seals: Arc::clone(&seals),
+    };
     let interactions = Interactions {
         application,
-        seals: Arc::new(Seals::new(seal, application)),
+        seals,
         commands: Arc::new(move || Arc::clone(&commands)),
         bot: true,
     };
-    let gateway = Gateway::new(api, application, interactions);
+    let gateway = Gateway::new(interactions, messages);
     let ended = tokio::select! {
         ended = gateway.listen(Arc::new(Greeter)) => ended,
         Some(()) = finished.recv() => Ok(()),

@@ -10,8 +10,11 @@ use rave_domain::ports::surface::{Act, LiveStart, Privacy};
 use rave_domain::reply::{Block, Button, Press};
 use rave_domain::{Account, Strength};
 use serde_json::{Value, json};
+use url::Url;
 
 use super::*;
+use crate::api::Api;
+use crate::http_client;
 
 const NOW: i64 = 1_800_000_000;
 const APP: &str = "1001";
@@ -59,10 +62,22 @@ fn endpoint() -> Endpoint {
         },
     ];
     let commands = Arc::new(Commands::new(&specs, &[]));
+    let seals = Arc::new(Seals::new(seal, application));
+    let api = Api::new(
+        Url::parse("http://127.0.0.1:9").unwrap(),
+        http_client().unwrap(),
+        None,
+        Arc::default(),
+    );
     Endpoint {
+        messages: Messages {
+            api,
+            application,
+            seals: Arc::clone(&seals),
+        },
         interactions: Interactions {
             application,
-            seals: Arc::new(Seals::new(seal, application)),
+            seals,
             commands: Arc::new(move || Arc::clone(&commands)),
             bot: true,
         },

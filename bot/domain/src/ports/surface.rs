@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::form::{Choice, FieldError, Form, FormPurpose};
 use crate::ids::RunId;
 use crate::people::{Account, Strength, Surface};
-use crate::reply::{Press, Reply};
+use crate::reply::{Press, Reply, Tone};
 use crate::time::Timestamp;
 
 /// A request as it arrived, bounded in size by the server.
@@ -203,6 +204,21 @@ impl Answer {
     pub fn reply(reply: Reply) -> Self {
         Self::Reply(Arc::new(reply.into()))
     }
+
+    /// What is left to be said where the vendor was given another answer already: forms open no
+    /// more, and fields have no place for an error.
+    #[must_use]
+    pub fn afterwards(self) -> Option<Arc<ChatReply>> {
+        match self {
+            Self::Reply(reply) | Self::Form { instead: reply, .. } => Some(reply),
+            Self::FieldErrors(errors) => {
+                let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                let reply = Reply::text(lines.join("\n")).tone(Tone::Bad);
+                Some(Arc::new(reply.into()))
+            }
+            Self::Choices(_) => None,
+        }
+    }
 }
 
 /// A reply on its way to the surface that it is for. One that is kept for the next who asks the
@@ -289,8 +305,21 @@ pub trait ChatSurface: Send + Sync {
         true
     }
 
+    /// After how long an act that has no answer yet is deferred, so that the vendor gives up on
+    /// none; `None` where the vendor waits for as long as Rave may take.
+    fn defers_after(&self) -> Option<Duration> {
+        None
+    }
+
+    /// What defers an act: it says that the answer follows, and acknowledges nothing.
+    fn deferral(&self, to: ActKind) -> HttpAnswer {
+        let reply = Reply::text("Rave is working on it; the answer follows here.");
+        self.answer(to, &reply)
+    }
+
     /// Tells what was answered, after the answer, where [`ChatSurface::shows`] says that nobody
-    /// sees it. Tries once: what must not be lost is in the outbox.
+    /// sees it, or where the answer was deferred. Tries once: what must not be lost is in the
+    /// outbox.
     async fn say(&self, _event: &VerifiedEvent, _reply: &Reply) {}
 
     /// The answer to a form that needs another look.

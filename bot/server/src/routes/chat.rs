@@ -9,8 +9,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{StatusCode, Uri};
 use rave_domain::ports::surface::{
     Act, ActKind, Answer, ChatHandler, ChatReply, ChatSurface, HttpAnswer, Incoming, RawRequest,
     SurfaceRejection, VerifiedEvent,
@@ -55,7 +55,6 @@ pub(crate) async fn chat(
     };
     let address = client_address(&request);
     let (parts, body) = request.into_parts();
-    let path = parts.uri.path();
     let raw = RawRequest {
         headers: parts.headers,
         body: body::read(body, server.body_limits()).await?,
@@ -66,12 +65,25 @@ pub(crate) async fn chat(
         Ok(Incoming::Answered(answer)) => return Ok(answered(answer)),
         Err(rejection) => {
             if let SurfaceRejection::NotAuthentic { why } = rejection {
-                forged(server, surface.as_ref(), address, path, why);
+                forged(server, surface.as_ref(), address, parts.uri.path(), why);
             }
             return Ok(answered(surface.refuse(&rejection)));
         }
     };
-    let answer = match reply(server, address, path, &event).await {
+    let to = event.act.kind();
+    let mut handled = Box::pin(handle(server.clone(), address, parts.uri, event));
+    let (event, answer) = match surface.defers_after() {
+        None => handled.await,
+        Some(patience) => tokio::select! {
+            biased;
+            handled = &mut handled => handled,
+            () = tokio::time::sleep(patience) => {
+                tokio::spawn(afterwards(Arc::clone(surface), handled));
+                return Ok(answered(surface.deferral(to)));
+            }
+        },
+    };
+    let answer = match answer {
         Answer::Reply(reply) => told(surface, event, reply),
         Answer::Form { form, instead } => {
             match surface
@@ -89,6 +101,28 @@ pub(crate) async fn chat(
         Answer::Choices(choices) => surface.choices(&choices),
     };
     Ok(answered(answer))
+}
+
+/// An event to its answer, as something that goes on when nobody waits for it any more.
+async fn handle(
+    server: Server,
+    address: Option<IpAddr>,
+    uri: Uri,
+    event: Box<VerifiedEvent>,
+) -> (Box<VerifiedEvent>, Answer) {
+    let answer = reply(&server, address, uri.path(), &event).await;
+    (event, answer)
+}
+
+/// Tells the answer to an event that was deferred.
+async fn afterwards(
+    surface: Arc<dyn ChatSurface>,
+    handled: impl Future<Output = (Box<VerifiedEvent>, Answer)>,
+) {
+    let (event, answer) = handled.await;
+    if let Some(reply) = answer.afterwards() {
+        surface.say(&event, reply.content()).await;
+    }
 }
 
 /// The reply as the answer to an event. Where the vendor does not show that, it is said beside it.
