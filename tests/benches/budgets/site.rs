@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use axum::{Json, Router};
 use ed25519_dalek::SigningKey;
 use rave::app::{App, Overrides};
 use rave::config::Config;
 use rave_domain::ports::driver::Driver;
 use rave_tests::SyncCount;
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -95,16 +97,24 @@ impl Site {
             ("RAVE__CATALOG__SCHEDULES", path("none.json")),
             ("RAVE__STORE__DIR", path("data")),
         ];
-        let environment = environment.map(|(name, value)| (name.to_owned(), value));
+        let server = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let discord = server.block_on(serve(discord()));
+        let discord = (
+            "RAVE__DISCORD__API_URL",
+            format!("http://{discord}/api/v10"),
+        );
+        let environment = environment
+            .into_iter()
+            .chain([discord])
+            .map(|(name, value)| (name.to_owned(), value));
         let config = Config::load(None, environment).unwrap();
         let overrides = Overrides {
             drivers: Some(vec![driver]),
             ..Overrides::default()
         };
-        let server = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .unwrap();
         let app = server.block_on(App::build(config, overrides)).unwrap();
         let router = rave_server::router(app.server.clone());
         let address = server.block_on(serve(router));
@@ -162,7 +172,13 @@ pub(crate) fn client<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// Serves routes on loopback.
-pub(crate) async fn serve(router: axum::Router) -> SocketAddr {
+/// Takes every message and every edit, so that runs asked for in Discord are told there.
+fn discord() -> Router {
+    let taken = Json(json!({"id": "1", "channel_id": "7"}));
+    Router::new().fallback(|| async { taken })
+}
+
+pub(crate) async fn serve(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
