@@ -25,7 +25,11 @@ async fn an_hour_without_chat_and_alerts_loses_nothing_that_can_still_be_told() 
         bot.discord().fails_with(status);
         bot.turn(Duration::from_secs(60));
         wait_for("everything that is due to be tried", || async {
-            let due = bot.store().outbox_due(bot.engine().now(), 1).await.unwrap();
+            let due = bot
+                .store()
+                .outbox_due(bot.engine().now(), 1, Vec::new())
+                .await
+                .unwrap();
             if due.is_empty() {
                 Ok(())
             } else {

@@ -29,6 +29,9 @@ const FILES: usize = 3;
 /// Lines of output under a step that runs.
 const TAIL_LINES: usize = 12;
 
+/// Edits that go out at once after a quiet time, whatever the pace.
+const BURST: u32 = 10;
+
 /// Pause before an edit that failed without a word of when is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -39,8 +42,16 @@ pub(crate) struct LiveMessages {
     busy: Mutex<BTreeMap<RunId, Again>>,
     /// By run: held while its message is being shown, so that an older state never comes last.
     messages: Mutex<BTreeMap<RunId, Arc<tokio::sync::Mutex<Shown>>>>,
-    /// By courier: when the next edit may go out.
-    slots: Mutex<BTreeMap<&'static str, Instant>>,
+    /// By courier: what is left of its vendor's budget.
+    budgets: Mutex<BTreeMap<&'static str, Budget>>,
+}
+
+/// When a courier's next edit may go out, by its urgency. What must be told does not wait for what
+/// is good to see, but takes its place.
+#[derive(Debug, Clone, Copy)]
+struct Budget {
+    now: Instant,
+    sometime: Instant,
 }
 
 /// Whether a message must be shown once more after the time under way.
@@ -74,13 +85,26 @@ impl LiveMessages {
     }
 
     /// Takes the next place of a courier's budget.
-    fn slot(&self, courier: &dyn Courier) -> Instant {
-        let now = Instant::now();
-        let mut slots = lock(&self.slots);
-        let next = slots.entry(courier.name()).or_insert(now);
-        let mine = (*next).max(now);
-        *next = mine + courier.pace().overall;
-        mine
+    fn place(&self, courier: &dyn Courier, urgency: Urgency) -> Instant {
+        let overall = courier.pace().overall;
+        let present = Instant::now();
+        // Vendors let a few through at once after a quiet time.
+        let earliest = present.checked_sub(BURST * overall).unwrap_or(present);
+        let mut budgets = lock(&self.budgets);
+        let budget = budgets.entry(courier.name()).or_insert(Budget {
+            now: earliest,
+            sometime: present,
+        });
+        let next = budget.sometime.max(present);
+        budget.sometime = next + overall;
+        match urgency {
+            Urgency::Sometime => next,
+            Urgency::Now => {
+                let mine = budget.now.max(earliest);
+                budget.now = mine + overall;
+                mine
+            }
+        }
     }
 }
 
@@ -195,67 +219,76 @@ impl Shared {
     ) -> Result<(), ShowError> {
         let message = self.live.of(run);
         if urgency == Urgency::Sometime {
-            // What changes while this waits is part of what is shown. Not under the lock: what must
-            // be told does not wait behind what is good to see.
             let next = message.lock().await.next;
-            self.wait_for_place(run, next).await?;
+            if let Some(next) = next {
+                tokio::time::sleep_until(next).await;
+            }
         }
-        let mut shown = message.lock().await;
-        let Some((address, reply, ended)) = self.live_reply(run).await? else {
-            return Ok(());
-        };
-        if ended && urgency == Urgency::Sometime {
-            // The last word is a row of the outbox.
+        let mut place = None;
+        loop {
+            let mut shown = message.lock().await;
+            let Some((address, reply, ended)) = self.live_reply(run).await? else {
+                return Ok(());
+            };
+            if ended && urgency == Urgency::Sometime {
+                // The last word is a row of the outbox.
+                return Ok(());
+            }
+            let courier = self.courier(&address.courier)?;
+            let content = Digest::of(&serde_json::to_vec(&reply).unwrap_or_default());
+            if shown.content != Some(content) {
+                let at = *place.get_or_insert_with(|| self.live.place(courier.as_ref(), urgency));
+                if at > Instant::now() {
+                    // Not under the lock: what must be told does not wait behind what is good to
+                    // see. What changes meanwhile is part of what is shown.
+                    drop(shown);
+                    tokio::time::sleep_until(at).await;
+                    continue;
+                }
+                self.edit(courier, run, &address, &mut shown, &reply)
+                    .await?;
+                shown.content = Some(content);
+            }
+            if ended {
+                drop(shown);
+                self.live.forget(run);
+            }
             return Ok(());
         }
-        let courier = self.courier(&address.courier)?;
+    }
+
+    /// Has the courier show a run's message, and keeps where it stands.
+    async fn edit(
+        &self,
+        courier: &Arc<dyn Courier>,
+        run: &RunId,
+        address: &ReplyTo,
+        shown: &mut Shown,
+        reply: &Reply,
+    ) -> Result<(), ShowError> {
         if !shown.looked_up {
             shown.message = self.store.shown(run).await?;
             shown.looked_up = true;
         }
-        let content = Digest::of(&serde_json::to_vec(&reply).unwrap_or_default());
-        if shown.content != Some(content) {
-            let told = courier
-                .show(LiveMessage {
-                    run,
-                    address: &address.address,
-                    shown: shown.message.as_ref(),
-                    reply: &reply,
-                    now: self.clock.now(),
-                })
-                .await?;
-            (self.fail_point)("live.shown");
-            shown.next = Some(Instant::now() + courier.pace().each);
-            shown.content = Some(content);
-            if shown.message.as_ref() != Some(&told) {
-                let write = Write::Shown {
-                    run: run.clone(),
-                    courier: address.courier.clone(),
-                    message: told.clone(),
-                };
-                shown.message = Some(told);
-                self.store.commit(vec![write]).await?;
-            }
-        }
-        if ended {
-            drop(shown);
-            self.live.forget(run);
-        }
-        Ok(())
-    }
-
-    /// Waits until this message may be edited again and the courier has a place.
-    async fn wait_for_place(&self, run: &RunId, next: Option<Instant>) -> Result<(), ShowError> {
-        let Some(next) = next else {
-            return Ok(());
-        };
-        tokio::time::sleep_until(next).await;
-        let Some(snapshot) = self.cells.live(run) else {
-            return Ok(());
-        };
-        if let Some(reply_to) = live_address(&snapshot.current()) {
-            let courier = self.courier(&reply_to.courier)?;
-            tokio::time::sleep_until(self.live.slot(courier.as_ref())).await;
+        let told = courier
+            .show(LiveMessage {
+                run,
+                address: &address.address,
+                shown: shown.message.as_ref(),
+                reply,
+                now: self.clock.now(),
+            })
+            .await?;
+        (self.fail_point)("live.shown");
+        shown.next = Some(Instant::now() + courier.pace().each);
+        if shown.message.as_ref() != Some(&told) {
+            let write = Write::Shown {
+                run: run.clone(),
+                courier: address.courier.clone(),
+                message: told.clone(),
+            };
+            shown.message = Some(told);
+            self.store.commit(vec![write]).await?;
         }
         Ok(())
     }

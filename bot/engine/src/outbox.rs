@@ -1,6 +1,6 @@
 //! The outbox: what must still be delivered is delivered at least once, in order within a lane.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +21,9 @@ use crate::records::{Milestone, milestone};
 use crate::replies;
 use crate::shared::Shared;
 
-/// Rows taken in one go.
-const BATCH: u32 = 32;
+/// Deliveries of one courier under way at a time. Enough to keep to a vendor's budget when each
+/// takes a second; more at once would only be refused.
+const AT_ONCE: u32 = 16;
 
 /// How long nothing is looked for while deliveries are under way and nothing rings.
 const LOOK_BESIDE: Duration = Duration::from_millis(250);
@@ -89,8 +90,8 @@ impl Shared {
         }
     }
 
-    /// Delivers until everything else has stopped, and then what is still due. Lanes do not wait for
-    /// each other: a chat that does not answer delays nothing but its own messages.
+    /// Delivers until everything else has stopped, and then what is still due. Couriers do not wait
+    /// for each other: a chat that does not answer delays nothing but its own messages.
     pub(crate) async fn run_outbox(self: Arc<Self>) {
         let mut under_way = UnderWay::default();
         loop {
@@ -111,18 +112,23 @@ impl Shared {
         }
     }
 
-    /// Sets off everything that is due in lanes where nothing is under way; how much that is.
+    /// Sets off what is due in lanes where nothing is under way, as far as couriers have hands
+    /// free; how much that is.
     async fn take_due(self: &Arc<Self>, under_way: &mut UnderWay) -> Result<usize, StoreError> {
-        let limit = BATCH + u32::try_from(under_way.lanes.len()).unwrap_or(u32::MAX - BATCH);
-        let rows = self.store.outbox_due(self.clock.now(), limit).await?;
+        // What is under way is still due, and no more of it than this: the rest is new.
+        let rows = self
+            .store
+            .outbox_due(self.clock.now(), AT_ONCE, under_way.full())
+            .await?;
         let mut taken = 0;
         for row in rows {
-            if under_way.has(&row.lane) {
+            if !under_way.takes(&row) {
                 continue;
             }
             taken += 1;
             let shared = Arc::clone(self);
-            under_way.begin(row.lane.clone(), async move { shared.deliver(row).await });
+            let (lane, courier) = (row.lane.clone(), row.courier.clone());
+            under_way.begin(lane, courier, async move { shared.deliver(row).await });
         }
         Ok(taken)
     }
@@ -268,11 +274,14 @@ impl Shared {
     }
 }
 
-/// Deliveries under way, one for each lane.
+/// Deliveries under way: one for each lane, and not too many for each courier.
 #[derive(Default)]
 struct UnderWay {
     tasks: JoinSet<Result<(), StoreError>>,
-    lanes: HashMap<Id, String>,
+    /// Lane and courier of each task.
+    of: HashMap<Id, (String, String)>,
+    lanes: HashSet<String>,
+    couriers: HashMap<String, u32>,
 }
 
 impl UnderWay {
@@ -280,17 +289,27 @@ impl UnderWay {
         self.tasks.is_empty()
     }
 
-    fn has(&self, lane: &str) -> bool {
-        self.lanes.values().any(|busy| busy == lane)
+    /// Couriers that take no more for now.
+    fn full(&self) -> Vec<String> {
+        let full = self.couriers.iter().filter(|(_, busy)| **busy >= AT_ONCE);
+        full.map(|(courier, _)| courier.clone()).collect()
+    }
+
+    fn takes(&self, row: &OutboxRow) -> bool {
+        let busy = self.couriers.get(&row.courier).copied().unwrap_or(0);
+        busy < AT_ONCE && !self.lanes.contains(&row.lane)
     }
 
     fn begin(
         &mut self,
         lane: String,
+        courier: String,
         delivery: impl Future<Output = Result<(), StoreError>> + Send + 'static,
     ) {
         let task = self.tasks.spawn(delivery);
-        self.lanes.insert(task.id(), lane);
+        self.lanes.insert(lane.clone());
+        *self.couriers.entry(courier.clone()).or_default() += 1;
+        self.of.insert(task.id(), (lane, courier));
     }
 
     /// Waits for the end of one; what the store said when it did not take the result. Never ends
@@ -299,14 +318,24 @@ impl UnderWay {
         match self.tasks.join_next_with_id().await {
             None => std::future::pending().await,
             Some(Ok((task, written))) => {
-                self.lanes.remove(&task);
+                self.end(task);
                 written.err()
             }
             Some(Err(error)) => {
-                self.lanes.remove(&error.id());
+                self.end(error.id());
                 tracing::error!(error = &error as &dyn std::error::Error, "courier_panicked");
                 None
             }
+        }
+    }
+
+    fn end(&mut self, task: Id) {
+        let Some((lane, courier)) = self.of.remove(&task) else {
+            return;
+        };
+        self.lanes.remove(&lane);
+        if let Some(busy) = self.couriers.get_mut(&courier) {
+            *busy = busy.saturating_sub(1);
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::preflight::with_suffix;
 pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_journal.sql"),
     include_str!("../migrations/0002_chat.sql"),
+    include_str!("../migrations/0003_outbox_due.sql"),
 ];
 
 /// The format after a list of migrations.

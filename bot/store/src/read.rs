@@ -291,26 +291,45 @@ pub(crate) fn lock_waits(connection: &Connection) -> Result<Vec<LockWait>, Store
     )
 }
 
-/// The first row of each lane, which is the only one that may be delivered next.
-const LANE_HEADS: &str = "id IN (SELECT min(id) FROM outbox WHERE done_at IS NULL GROUP BY lane)";
+/// The couriers that have something waiting: a jump over the index for each.
+const WAITING: &str = "WITH RECURSIVE waiting (courier) AS (\
+     SELECT min(courier) FROM outbox INDEXED BY outbox_due WHERE done_at IS NULL \
+     UNION ALL \
+     SELECT (SELECT min(courier) FROM outbox INDEXED BY outbox_due \
+             WHERE done_at IS NULL AND courier > waiting.courier) \
+     FROM waiting WHERE waiting.courier IS NOT NULL)";
+
+/// The heads of lanes of one of those couriers, as they come due. Only the first row of a lane may
+/// be delivered next, however due the ones behind it are.
+const HEADS: &str = "outbox AS head INDEXED BY outbox_due \
+     WHERE head.courier = waiting.courier AND head.done_at IS NULL \
+     AND NOT EXISTS (SELECT 1 FROM outbox AS ahead INDEXED BY outbox_waiting \
+                     WHERE ahead.lane = head.lane AND ahead.id < head.id \
+                     AND ahead.done_at IS NULL)";
 
 pub(crate) fn outbox_due(
     connection: &Connection,
     now: Timestamp,
-    limit: u32,
+    most: u32,
+    except: &[String],
 ) -> Result<Vec<OutboxRow>, StoreError> {
     all(
         connection,
         "outbox",
         &format!(
-            "SELECT id, courier, lane, parcel, run, created_at, due_at, expires_at, attempts \
-             FROM outbox WHERE {LANE_HEADS} AND (due_at <= ?1 OR due_at > ?3) \
-             ORDER BY due_at, id LIMIT ?2"
+            "{WAITING} \
+             SELECT id, outbox.courier, lane, parcel, run, created_at, due_at, expires_at, attempts \
+             FROM waiting JOIN outbox ON outbox.id IN (\
+                 SELECT head.id FROM {HEADS} AND (head.due_at <= ?1 OR head.due_at > ?3) \
+                 ORDER BY head.due_at, head.id LIMIT ?2) \
+             WHERE waiting.courier NOT IN (SELECT value FROM json_each(?4)) \
+             ORDER BY due_at, id"
         ),
         params![
             now.as_millisecond(),
-            limit,
-            after(now, LONGEST_WAIT).as_millisecond()
+            most,
+            after(now, LONGEST_WAIT).as_millisecond(),
+            plain_json("outbox", except)?,
         ],
         |fields| {
             Ok(OutboxRow {
@@ -328,12 +347,15 @@ pub(crate) fn outbox_due(
     )
 }
 
-/// Only lane heads count: a row behind another one cannot be delivered however due it is.
 pub(crate) fn outbox_next(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
     first(
         connection,
         "outbox",
-        &format!("SELECT min(due_at) AS due_at FROM outbox WHERE {LANE_HEADS}"),
+        &format!(
+            "{WAITING} \
+             SELECT min((SELECT head.due_at FROM {HEADS} ORDER BY head.due_at LIMIT 1)) AS due_at \
+             FROM waiting"
+        ),
         [],
         |fields| fields.maybe_time("due_at"),
     )

@@ -155,9 +155,14 @@ impl Store for Sqlite {
         self.readers.read(read::lock_waits).await
     }
 
-    async fn outbox_due(&self, now: Timestamp, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
+    async fn outbox_due(
+        &self,
+        now: Timestamp,
+        most: u32,
+        except: Vec<String>,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
         self.readers
-            .read(move |connection| read::outbox_due(connection, now, limit))
+            .read(move |connection| read::outbox_due(connection, now, most, &except))
             .await
     }
 

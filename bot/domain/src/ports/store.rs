@@ -315,11 +315,17 @@ pub trait Store: Send + Sync {
     /// `Unavailable`, `Corrupt`.
     async fn lock_waits(&self) -> Result<Vec<LockWait>, StoreError>;
 
-    /// The first row of each lane that is due, at most `limit`.
+    /// The first row of each lane that is due, as they come due: at most so many for each courier,
+    /// and none of some couriers. Takes no longer when more is waiting.
     ///
     /// # Errors
     /// `Unavailable`, `Corrupt`.
-    async fn outbox_due(&self, now: Timestamp, limit: u32) -> Result<Vec<OutboxRow>, StoreError>;
+    async fn outbox_due(
+        &self,
+        now: Timestamp,
+        most: u32,
+        except: Vec<String>,
+    ) -> Result<Vec<OutboxRow>, StoreError>;
 
     /// When the next undelivered row is due; `None` when the outbox is empty.
     ///

@@ -73,7 +73,7 @@ async fn a_store_of_a_newer_rave_is_left_untouched() {
 
     assert!(matches!(error, OpenError::Newer { .. }), "{error:?}");
     assert!(
-        message.contains("has format 99, and this Rave knows formats up to 2"),
+        message.contains("has format 99, and this Rave knows formats up to 3"),
         "{message}"
     );
     assert_eq!(std::fs::read(&file).unwrap(), before);

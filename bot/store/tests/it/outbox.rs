@@ -13,7 +13,7 @@ async fn fill(world: &World, parcels: &[(&str, i64)]) {
 }
 
 async fn due(world: &World, now: i64) -> Vec<u64> {
-    let rows = world.outbox_due(at(now), 10).await.unwrap();
+    let rows = world.outbox_due(at(now), 10, Vec::new()).await.unwrap();
     rows.iter().map(|row| row.id).collect()
 }
 
@@ -42,6 +42,35 @@ async fn only_the_first_of_a_lane_is_due() {
 }
 
 #[tokio::test]
+async fn each_courier_has_its_share_and_one_that_is_busy_none() {
+    let world = World::new();
+    let of = |courier: &str, lane: &str, due| OutboxRow {
+        courier: courier.to_owned(),
+        ..parcel(lane, due)
+    };
+    let rows = [
+        of("slack", "a", 0),
+        of("slack", "b", 1),
+        of("slack", "c", 2),
+        of("slack", "a", 0),
+        of("discord", "d", 3),
+        of("gone", "e", 9),
+    ];
+    let writes = rows.map(Write::Outbox);
+    world.commit(writes.into()).await.unwrap();
+
+    let due = async |now, most, except: &[&str]| {
+        let except = except.iter().map(ToString::to_string).collect();
+        let rows = world.outbox_due(at(now), most, except).await.unwrap();
+        rows.iter().map(|row| row.id).collect::<Vec<u64>>()
+    };
+    assert_eq!(due(5, 2, &[]).await, [1, 2, 5]);
+    assert_eq!(due(9, 1, &[]).await, [1, 5, 6]);
+    assert_eq!(due(9, 9, &["slack"]).await, [5, 6]);
+    assert_eq!(world.outbox_next().await.unwrap(), Some(at(0)));
+}
+
+#[tokio::test]
 async fn a_first_that_is_tried_later_holds_back_its_lane() {
     let world = World::new();
     fill(&world, &[("a", 0), ("a", 0)]).await;
@@ -63,7 +92,7 @@ async fn a_first_that_is_tried_later_holds_back_its_lane() {
         failing: 1,
     };
     assert_eq!(world.outbox_counts().await.unwrap(), counts);
-    let first = &world.outbox_due(at(100), 1).await.unwrap()[0];
+    let first = &world.outbox_due(at(100), 1, Vec::new()).await.unwrap()[0];
     assert_eq!((first.id, first.attempts), (1, 1));
 }
 
@@ -81,7 +110,10 @@ async fn a_row_is_read_as_it_was_written() {
         .unwrap();
 
     let expected = OutboxRow { id: 1, ..row };
-    assert_eq!(world.outbox_due(at(0), 10).await.unwrap(), [expected]);
+    assert_eq!(
+        world.outbox_due(at(0), 10, Vec::new()).await.unwrap(),
+        [expected]
+    );
 }
 
 #[tokio::test]
