@@ -137,13 +137,14 @@ async fn a_second_factor_raises_an_approval_and_each_code_is_good_once() {
     bot.turn(Duration::from_secs(60));
     bot.crash().await;
     let next = code(&bot, &key);
-    let approved = bot
-        .says(
-            "bob",
-            &format!("/rave approve run_0001 code={next} looks good"),
-        )
-        .await;
-    assert!(approved.contains("bob approved it"), "{approved}");
+    let line = format!("/rave approve run_0001 code={next} looks good");
+    // What is sent again has the answer of the first time; what is said again is refused.
+    for _ in 0..2 {
+        let approved = bot.types("bob", &line, "approves").await.text;
+        assert!(approved.contains("bob approved it"), "{approved}");
+    }
+    let replayed = bot.says("bob", &line).await;
+    assert!(replayed.contains("wrong or spent"), "{replayed}");
     bot.reaches("run_0001", "succeeded").await;
     let row = bot.audited("run.approved").await.entry;
     assert_eq!(row.details["strength"], "totp");

@@ -164,11 +164,7 @@ impl Shared {
         );
         let submission = Submission {
             body: Digest::of(told(&event.act, &change).as_bytes()),
-            key: InboxKey {
-                surface: caller.account.surface,
-                scope: String::new(),
-                id: event.event_id.clone(),
-            },
+            key: key(&caller, event),
             caller,
             change,
             reply_to: event.reply_to.clone(),
@@ -209,7 +205,7 @@ impl Shared {
             }),
             FormPurpose::Approve { run } => {
                 let code = one(values, CODE);
-                if let Err(error) = self.prove(&mut caller, &code).await {
+                if let Err(error) = self.prove(&mut caller, event, &code).await {
                     return Answer::FieldErrors(vec![FieldError {
                         field: Some(CODE.to_owned()),
                         message: error.to_string(),
@@ -232,7 +228,7 @@ impl Shared {
         code: Option<String>,
     ) -> Answer {
         if let Some(code) = code {
-            if let Err(error) = self.prove(&mut caller, &code).await {
+            if let Err(error) = self.prove(&mut caller, event, &code).await {
                 return Answer::reply(Reply::error(&error));
             }
         } else if self.wants_code(&caller, run).await {
@@ -254,9 +250,18 @@ impl Shared {
         self.ask(rules, caller, event, Ask::Change(change)).await
     }
 
-    /// Raises what the caller has proven, for a right code of the second factor.
-    async fn prove(&self, caller: &mut Caller, code: &str) -> Result<(), UserError> {
-        self.spend(caller, code).await?;
+    /// Raises what the caller has proven, for a right code of the second factor. What a vendor sends
+    /// again has spent its code the first time, and gets that time's answer whatever it proves.
+    async fn prove(
+        &self,
+        caller: &mut Caller,
+        event: &VerifiedEvent,
+        code: &str,
+    ) -> Result<(), UserError> {
+        let before = self.store.received(&key(caller, event)).await;
+        if !matches!(before, Ok(Some(_))) {
+            self.spend(caller, code).await?;
+        }
         caller.strength = Strength::Totp;
         Ok(())
     }
@@ -297,6 +302,15 @@ impl Shared {
             ArgumentError::together(&errors)
         });
         Arc::new(Reply::error(&error).into())
+    }
+}
+
+/// What the inbox keeps the event under.
+fn key(caller: &Caller, event: &VerifiedEvent) -> InboxKey {
+    InboxKey {
+        surface: caller.account.surface,
+        scope: String::new(),
+        id: event.event_id.clone(),
     }
 }
 
