@@ -19,6 +19,7 @@ mod data_files;
 mod delivery;
 mod demo;
 mod discord;
+mod discord_setup;
 mod events;
 mod faults;
 mod identities;

@@ -2,4 +2,5 @@
 
 pub mod discord;
 pub(crate) mod mattermost;
+mod record;
 pub(crate) mod slack;

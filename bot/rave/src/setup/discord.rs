@@ -5,9 +5,12 @@ use std::fmt::Write as _;
 use rave_catalog::Catalog;
 use rave_catalog::grammar::builtin::BUILTINS;
 use rave_discord::{Commands, Discord, Mode, Outcome, Registered};
+use rave_domain::audit::AuditResult;
 use rave_domain::callback::CallbackSeal;
 use rave_domain::form::CommandSpec;
+use serde_json::json;
 
+use super::record::{Done, record};
 use crate::config::Config;
 use crate::host;
 
@@ -21,11 +24,28 @@ pub async fn run(config: &Config, catalog: &Catalog) -> Result<String, String> {
     let seal = CallbackSeal::new(&[0; 32], host::random);
     let discord = Discord::new(&config.discord, client, seal).map_err(|error| error.to_string())?;
     let commands = commands(catalog);
-    let registered = discord
-        .register(&commands)
-        .await
-        .map_err(|error| error.to_string())?;
-    Ok(report(config, &commands, &registered))
+    let registered = discord.register(&commands).await;
+    let (result, done) = match &registered {
+        Ok(Registered {
+            outcome: Outcome::Same,
+            ..
+        }) => (AuditResult::Ok, "nothing".to_owned()),
+        Ok(_) => (AuditResult::Ok, format!("{} commands", commands.count())),
+        Err(error) => (AuditResult::Failed, error.to_string()),
+    };
+    let application = config.discord.application_id;
+    let row = Done {
+        event: "setup.discord",
+        target: application.map_or_else(String::new, |id| id.to_string()),
+        result,
+        details: json!({"done": done}),
+    };
+    let recorded = record(config, row).await;
+    let registered = registered.map_err(|error| format!("{error}\n{recorded}"))?;
+    Ok(format!(
+        "{}\n{recorded}",
+        report(config, &commands, &registered)
+    ))
 }
 
 /// Built-ins that give way to intents: Discord has 25 places, and these are seldom typed.

@@ -3,16 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use rave_domain::audit::{AuditEntry, AuditResult, Category, Severity};
-use rave_domain::ports::store::{Store as _, Write};
-use rave_domain::{Clock as _, Surface};
-use rave_mattermost::setup::{Baseline, Report, SetupError, set_up};
-use rave_store::Sqlite;
+use rave_domain::audit::AuditResult;
+use rave_mattermost::setup::{Baseline, Report, set_up};
 use secrecy::SecretString;
 use serde_json::json;
 
+use super::record::{Done, record};
 use crate::config::Config;
-use crate::host::SystemClock;
 
 /// The variable that may hold the administrator's token.
 const TOKEN_VARIABLE: &str = "RAVE_MATTERMOST_ADMIN_TOKEN";
@@ -53,7 +50,17 @@ pub(crate) async fn run(
     let baseline = baseline(config, args, environment)?;
     let client = rave_mattermost::http_client().map_err(|error| error.to_string())?;
     let done = set_up(&baseline, client).await;
-    let recorded = record(config, &baseline, &done).await;
+    let (result, made, why) = match &done {
+        Ok(report) => (AuditResult::Ok, report.made.clone(), String::new()),
+        Err(error) => (AuditResult::Failed, Vec::new(), error.to_string()),
+    };
+    let row = Done {
+        event: "setup.mattermost",
+        target: baseline.url.clone(),
+        result,
+        details: json!({"made": made, "why": why}),
+    };
+    let recorded = record(config, row).await;
     let report = done.map_err(|error| format!("{error}\n{recorded}"))?;
     let text = format!("{}\n{recorded}", told(&report));
     if report.missing.is_empty() {
@@ -111,45 +118,6 @@ fn admin_token(
         ));
     }
     Ok(token.into())
-}
-
-/// The audit row of it, where there is a journal that nobody else has open; a sentence about that.
-async fn record(config: &Config, baseline: &Baseline, done: &Result<Report, SetupError>) -> String {
-    let file = config.store_file().unwrap_or("rave.db");
-    if !config.store.dir.join(file).is_file() {
-        return "There is no journal yet, so the audit trail does not know of this.".to_owned();
-    }
-    let mut options = rave_store::Options::new(&config.store.dir);
-    options.file = PathBuf::from(file);
-    let store = match Sqlite::open(options) {
-        Ok(store) => store,
-        Err(error) => return format!("The audit trail does not know of this: {error}."),
-    };
-    let (result, made, why) = match done {
-        Ok(report) => (AuditResult::Ok, report.made.clone(), String::new()),
-        Err(error) => (AuditResult::Failed, Vec::new(), error.to_string()),
-    };
-    let entry = AuditEntry {
-        at: SystemClock.now(),
-        event: "setup.mattermost".to_owned(),
-        category: Category::Administration,
-        severity: Severity::Info,
-        result,
-        person: None,
-        account: None,
-        surface: Some(Surface::Cli),
-        address: None,
-        target: baseline.url.clone(),
-        correlation: String::new(),
-        duration_ms: None,
-        details: json!({"made": made, "why": why}),
-    };
-    let written = store.commit(vec![Write::Audit(entry)]).await;
-    store.close().await;
-    match written {
-        Ok(()) => "The audit trail has a row `setup.mattermost` about this.".to_owned(),
-        Err(error) => format!("The audit trail does not know of this: {error}."),
-    }
 }
 
 fn told(report: &Report) -> String {
