@@ -16,7 +16,7 @@ pub struct Retention {
     pub keys: Duration,
     /// Arguments, reasons and reply addresses of requests that were answered.
     pub bodies: Duration,
-    /// Deliveries that are over.
+    /// Deliveries that are over, and where the live messages of runs that have ended stand.
     pub deliveries: Duration,
 }
 
@@ -40,6 +40,8 @@ pub struct Pruned {
     pub bodies: u64,
     /// Deliveries.
     pub deliveries: u64,
+    /// Places of live messages.
+    pub shown: u64,
 }
 
 /// Rows per commit, so that nobody's write waits long behind the cleaning.
@@ -60,6 +62,13 @@ const BODIES: &str = "UPDATE inbox SET stripped = 1, reply_to = NULL, change = j
 const DELIVERIES: &str = "DELETE FROM outbox WHERE id IN \
     (SELECT id FROM outbox WHERE done_at IS NOT NULL AND done_at < ?1 LIMIT ?2)";
 
+/// After its last delivery nobody edits a run's message any more.
+const SHOWN: &str = "DELETE FROM shown WHERE run IN \
+    (SELECT shown.run FROM shown JOIN runs ON runs.id = shown.run \
+     WHERE runs.ended_at < ?1 \
+     AND NOT EXISTS (SELECT 1 FROM outbox INDEXED BY outbox_waiting \
+                     WHERE lane = 'live/' || shown.run AND done_at IS NULL) LIMIT ?2)";
+
 impl Sqlite {
     /// Forgets what is older than the retention says. Requests that still wait for their answer
     /// and deliveries that still wait are kept however old they are.
@@ -71,6 +80,7 @@ impl Sqlite {
             keys: self.forget(KEYS, now, retention.keys).await?,
             bodies: self.forget(BODIES, now, retention.bodies).await?,
             deliveries: self.forget(DELIVERIES, now, retention.deliveries).await?,
+            shown: self.forget(SHOWN, now, retention.deliveries).await?,
         })
     }
 

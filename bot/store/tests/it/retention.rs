@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use rave_domain::ports::store::{Delivery, Received, Store, Write};
+use rave_domain::ports::store::{Delivery, OutboxRow, Received, Store, Write};
 use rave_domain::request::{Change, RunRequest};
+use rave_domain::run::RunStatus;
 use rave_store::{Pruned, Retention};
 
-use crate::kit::{World, at, intent, parcel, request};
+use crate::kit::{World, at, intent, parcel, request, run, submission};
 
 const DAY: i64 = 24 * 3600 * 1000;
 
@@ -101,4 +102,44 @@ async fn more_than_one_commit_can_hold_is_forgotten_in_several() {
     world.commit(vec![parcels(0)]).await.unwrap();
     let next = &world.outbox_due(at(0), 1, Vec::new()).await.unwrap()[0];
     assert_eq!(next.id, 1201, "a number that was given came again");
+}
+
+#[tokio::test]
+async fn where_a_message_stands_is_forgotten_once_nobody_edits_it() {
+    let world = World::new();
+    let ended = ["0001", "0002"].map(run);
+    for run in ended.clone() {
+        world
+            .commit(submission(&run, RunStatus::Succeeded))
+            .await
+            .unwrap();
+    }
+    let open = run("0003");
+    world
+        .commit(submission(&open, RunStatus::Running))
+        .await
+        .unwrap();
+    let all = [ended.as_slice(), std::slice::from_ref(&open)].concat();
+    let shown = all.iter().map(|run| Write::Shown {
+        run: run.clone(),
+        courier: "slack".to_owned(),
+        message: serde_json::json!({"ts": "1"}),
+    });
+    world.commit(shown.collect()).await.unwrap();
+    let waiting = OutboxRow {
+        run: Some(ended[1].clone()),
+        ..parcel(&format!("live/{}", ended[1]), 0)
+    };
+    world.commit(vec![Write::Outbox(waiting)]).await.unwrap();
+
+    let early = world.prune(at(6 * DAY), Retention::default()).await;
+    assert_eq!(early.unwrap().shown, 0);
+    let later = world.prune(at(8 * DAY), Retention::default()).await;
+    assert_eq!(later.unwrap().shown, 1);
+    let left = [
+        world.shown(&ended[0]).await.unwrap().is_some(),
+        world.shown(&ended[1]).await.unwrap().is_some(),
+        world.shown(&open).await.unwrap().is_some(),
+    ];
+    assert_eq!(left, [false, true, true]);
 }
