@@ -228,6 +228,33 @@ async fn an_answer_after_the_interaction_is_over_goes_to_the_person_alone() {
 }
 
 #[tokio::test]
+async fn many_runs_at_once_are_told_within_the_budget() {
+    let bot = World::new()
+        .on_discord()
+        .config("rate_limit.burst", 100)
+        .start()
+        .await;
+    let discord = bot.discord();
+    let asked = (0..15).map(|_| discord.types("ann", "/rave scale web 3"));
+    for seen in futures::future::join_all(asked).await {
+        assert!(matches!(seen, Seen::Everybody(_)), "{seen:?}");
+    }
+    bot.delivers_all().await;
+    for number in 1..=15 {
+        let told = discord.message_of(&format!("run_{number:04}"));
+        assert!(
+            told.as_ref()
+                .is_some_and(|text| text.contains("succeeded.")),
+            "{told:?}"
+        );
+    }
+    // Ten at once after a quiet time, then one every 200 ms; progress as often.
+    let most = discord.busiest_second();
+    assert!(most <= 20, "{most} in a second");
+    bot.finish().await;
+}
+
+#[tokio::test]
 async fn a_bot_that_was_taken_out_still_tells_through_the_interaction() {
     let mut bot = World::new().on_discord().start().await;
     let discord = bot.discord().clone();

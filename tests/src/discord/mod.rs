@@ -12,9 +12,12 @@ mod webhook;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use ed25519_dalek::SigningKey;
 use http::StatusCode;
 use rave_domain::time::between;
@@ -98,8 +101,17 @@ struct Inner {
     registrations: usize,
     /// The bot was taken out of the channel.
     bot_is_out: bool,
+    /// When messages were written and edited.
+    written: Vec<Instant>,
     ids: u64,
     gateway: gateway::Connection,
+}
+
+async fn timed(State(fake): State<FakeDiscord>, request: Request, next: Next) -> Response {
+    if request.uri().path().contains("/messages") {
+        fake.inner().written.push(Instant::now());
+    }
+    next.run(request).await
 }
 
 /// The fake. Cheap to clone.
@@ -140,6 +152,7 @@ impl FakeDiscord {
             .merge(registry::routes())
             .merge(gateway::routes())
             .fallback(rest::unknown)
+            .layer(from_fn_with_state(fake.clone(), timed))
             .with_state(fake.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
         fake
@@ -173,6 +186,19 @@ impl FakeDiscord {
         let inner = self.inner();
         let there = inner.messages.iter().filter(|it| it.channel == channel);
         there.map(|message| plain::plain(&message.text())).collect()
+    }
+
+    /// How many messages were written and edited in the second with the most of them.
+    #[must_use]
+    pub fn busiest_second(&self) -> usize {
+        let inner = self.inner();
+        let from = |begin: &Instant| {
+            let after = inner.written.iter().filter(|at| *at >= begin);
+            after
+                .filter(|at| **at - *begin < Duration::from_secs(1))
+                .count()
+        };
+        inner.written.iter().map(from).max().unwrap_or_default()
     }
 
     /// How often commands were registered.
