@@ -257,8 +257,16 @@ async fn a_connection_that_breaks_is_made_again() {
         })
     };
     kept(1).await;
+    // What is said while it is broken is heard afterwards.
     bot.mattermost().drops_connections();
     kept(0).await;
+    let help = bot.mattermost().writes_alone("ann", "help").await;
+    assert!(help.contains("rollout media"), "{help}");
+    kept(1).await;
+    // A Mattermost that has forgotten it begins another.
+    bot.mattermost().drops_connections();
+    kept(0).await;
+    bot.mattermost().forgets_connections();
     kept(1).await;
     let help = bot.mattermost().writes_alone("ann", "help").await;
     assert!(help.contains("rollout media"), "{help}");

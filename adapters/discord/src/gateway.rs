@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use http::Method;
 use rave_domain::ports::courier::DeliveryError;
 use rave_domain::ports::surface::{
@@ -29,9 +30,6 @@ use session::{Ended, Session};
 
 /// The listener's name in logs and `/readyz`.
 pub(crate) const LISTENER: &str = "discord.gateway";
-
-/// The first pause before connecting again; doubles.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest pause before connecting again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -123,6 +121,17 @@ impl Gateway {
     }
 }
 
+/// Waits that double, each with a part that is left to chance, so that all that lost Discord do not
+/// come back at the same moment.
+fn waits() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_secs(1))
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+        .with_jitter()
+        .build()
+}
+
 #[async_trait]
 impl ChatListener for Gateway {
     fn name(&self) -> &'static str {
@@ -131,19 +140,19 @@ impl ChatListener for Gateway {
 
     async fn listen(&self, handler: Arc<dyn ChatHandler>) -> Result<(), ListenerFault> {
         let mut session = Session::default();
-        let mut pause = FIRST_PAUSE;
+        let mut waits = waits();
         loop {
             let ended = self.connect(&mut session, &handler).await;
             if session.was_ready() {
-                pause = FIRST_PAUSE;
+                waits = self::waits();
             }
             match ended {
                 Ended::Fatal(why) => return Err(ListenerFault { why }),
                 Ended::Asked => tracing::debug!("gateway_reconnects"),
                 Ended::Broken { why, pause: asked } => {
                     tracing::warn!(why, "gateway_broken");
-                    sleep(session::jittered(pause).max(asked.unwrap_or_default())).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    let wait = waits.next().unwrap_or(LONGEST_PAUSE);
+                    sleep(wait.max(asked.unwrap_or_default())).await;
                 }
             }
         }

@@ -1,15 +1,16 @@
 //! The bot's connection: what is said to it in threads and direct messages.
 //!
-//! Frames are those of `model/websocket_message.go`. A frame that is missing (`seq`) means that
-//! Mattermost dropped some, so the connection is made anew; what was said in between is not seen.
+//! Frames are those of `model/websocket_message.go`. After a break the connection goes on where it
+//! was (`connection_id` and `sequence_number`, `app/platform/web_conn.go`): Mattermost keeps what
+//! happened meanwhile for about five minutes. What was said in a longer break is not seen.
 
-mod backoff;
 mod frame;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures::{Sink, SinkExt as _, Stream, StreamExt as _};
 use rave_domain::ports::surface::{
     Act, Answer, ChatHandler, ChatListener, ListenerFault, Place, Privacy, VerifiedEvent,
@@ -28,7 +29,6 @@ use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 use crate::address::Address;
 use crate::bot::{Bot, Me, Post};
 use crate::posts::{self, Posts};
-use backoff::Backoff;
 use frame::{Frame, Posted};
 
 /// The listener's name in logs and audit rows.
@@ -43,6 +43,9 @@ const SILENCE: Duration = Duration::from_secs(150);
 /// A post is at most about 900 KiB with its props.
 const LONGEST_FRAME: usize = 4 * 1024 * 1024;
 
+/// The longest wait before connecting again.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
 /// Commands worked on at a time; the next wait in the connection.
 const AT_ONCE: usize = 32;
 
@@ -51,6 +54,52 @@ pub(crate) struct Listener {
     posts: Arc<Posts>,
     /// How long the greeting may take.
     greeted_within: Duration,
+}
+
+/// How far a connection has got: what Mattermost goes on from when it is made again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Progress {
+    /// As Mattermost calls the connection; old ones do not, and go on from nothing.
+    id: Option<String>,
+    /// The number of the next frame.
+    next: i64,
+}
+
+/// What outlives a connection.
+struct Course {
+    progress: Option<Progress>,
+    /// Before the next tries.
+    waits: ExponentialBackoff,
+    /// What was heard is answered.
+    work: JoinSet<()>,
+}
+
+impl Course {
+    fn new() -> Self {
+        Self {
+            progress: None,
+            waits: waits(),
+            work: JoinSet::new(),
+        }
+    }
+}
+
+/// Waits that double, each with a part that is left to chance, so that all that lost the same server
+/// do not come back at the same moment.
+fn waits() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_secs(1))
+        .with_max_delay(LONGEST_WAIT)
+        .without_max_times()
+        .with_jitter()
+        .build()
+}
+
+/// Why there is no connection.
+enum NotConnected {
+    /// Mattermost was there and did not want it.
+    Refused(String),
+    Unreachable(String),
 }
 
 /// Why a connection ended.
@@ -70,12 +119,7 @@ impl Listener {
     }
 
     /// One connection from its beginning to its end.
-    async fn connection(
-        &self,
-        handler: &Arc<dyn ChatHandler>,
-        backoff: &mut Backoff,
-        work: &mut JoinSet<()>,
-    ) -> Ended {
+    async fn connection(&self, handler: &Arc<dyn ChatHandler>, course: &mut Course) -> Ended {
         let bot = &self.posts.bot;
         // Asked each time: a token that was revoked is told here, where the connection would only
         // stay silent.
@@ -88,12 +132,18 @@ impl Listener {
             }
             Err(fault) => return Ended::Again(fault.to_string()),
         };
-        let socket = match connect(bot).await {
+        let goes_on = course.progress.take().filter(|it| it.id.is_some());
+        let socket = match connect(bot, goes_on.clone()).await {
             Ok(socket) => socket,
-            Err(why) => return Ended::Again(why),
+            Err(NotConnected::Refused(why)) => return Ended::Again(why),
+            Err(NotConnected::Unreachable(why)) => {
+                course.progress = goes_on;
+                return Ended::Again(why);
+            }
         };
+        course.progress = goes_on;
         tracing::info!(listener = NAME, bot = me.username, "listener_connected");
-        self.hear(socket, &me, handler, backoff, work).await
+        self.hear(socket, &me, handler, course).await
     }
 
     /// Takes frames until the connection ends.
@@ -102,14 +152,14 @@ impl Listener {
         mut socket: S,
         me: &Me,
         handler: &Arc<dyn ChatHandler>,
-        backoff: &mut Backoff,
-        work: &mut JoinSet<()>,
+        course: &mut Course,
     ) -> Ended
     where
         S: Stream<Item = Result<Message, SocketError>> + Sink<Message, Error = SocketError> + Unpin,
     {
-        let mut greeted = false;
-        let mut next = 0;
+        // A connection that goes on is not greeted again.
+        let mut greeted = course.progress.is_some();
+        let mut first = true;
         loop {
             let patience = if greeted {
                 SILENCE
@@ -139,27 +189,41 @@ impl Listener {
             let Some(frame) = Frame::parse(&text) else {
                 continue;
             };
-            if frame.seq != next {
-                return Ended::Again(format!("frame {next} is missing"));
-            }
-            next += 1;
-            if frame.event == "hello" {
+            if frame.is_greeting() {
                 greeted = true;
-                backoff.worked();
-                continue;
+                course.progress = Some(Progress {
+                    id: frame.connection_id(),
+                    next: 0,
+                });
+            }
+            let expected = course.progress.as_ref().map_or(0, |progress| progress.next);
+            if frame.seq != expected {
+                // Mattermost sends it when the connection goes on. Where it goes on with another
+                // one, that cannot be had.
+                if first {
+                    course.progress = None;
+                }
+                return Ended::Again(format!("frame {expected} is missing"));
+            }
+            first = false;
+            course.waits = waits();
+            if let Some(progress) = &mut course.progress {
+                progress.next += 1;
             }
             let Some(posted) = frame.posted() else {
                 continue;
             };
             if let Some(command) = command_in(&posted, me) {
-                if work.len() >= AT_ONCE {
-                    work.join_next().await;
+                if course.work.len() >= AT_ONCE {
+                    course.work.join_next().await;
                 }
                 let posts = Arc::clone(&self.posts);
                 let handler = Arc::clone(handler);
-                work.spawn(async move { answer(&posts, handler.as_ref(), posted, command).await });
+                course
+                    .work
+                    .spawn(async move { answer(&posts, handler.as_ref(), posted, command).await });
             }
-            while work.try_join_next().is_some() {}
+            while course.work.try_join_next().is_some() {}
         }
     }
 }
@@ -171,15 +235,12 @@ impl ChatListener for Listener {
     }
 
     async fn listen(&self, handler: Arc<dyn ChatHandler>) -> Result<(), ListenerFault> {
-        let mut backoff = Backoff::default();
-        // Outlives a connection: what was heard is answered.
-        let mut work = JoinSet::new();
+        let mut course = Course::new();
         loop {
-            let ended = self.connection(&handler, &mut backoff, &mut work).await;
-            match ended {
+            match self.connection(&handler, &mut course).await {
                 Ended::ForGood(fault) => return Err(fault),
                 Ended::Again(why) => {
-                    let wait = backoff.next();
+                    let wait = course.waits.next().unwrap_or(LONGEST_WAIT);
                     let seconds = wait.as_secs_f32();
                     tracing::warn!(listener = NAME, why, seconds, "listener_connects_again");
                     tokio::time::sleep(wait).await;
@@ -191,19 +252,26 @@ impl ChatListener for Listener {
 
 async fn connect(
     bot: &Bot,
+    goes_on: Option<Progress>,
 ) -> Result<
     impl Stream<Item = Result<Message, SocketError>> + Sink<Message, Error = SocketError> + Unpin,
-    String,
+    NotConnected,
 > {
     let rest = bot.rest();
-    let url = rest.base().socket(["api", "v4", "websocket"]);
+    let mut url = rest.base().socket(["api", "v4", "websocket"]);
+    if let Some(Progress { id: Some(id), next }) = goes_on {
+        url.query_pairs_mut()
+            .append_pair("connection_id", &id)
+            .append_pair("sequence_number", &next.to_string());
+    }
     let mut request = url
         .as_str()
         .into_client_request()
-        .map_err(|error| socket_fault(&error))?;
+        .map_err(|error| NotConnected::Refused(socket_fault(&error)))?;
     let token = format!("Bearer {}", rest.token().expose_secret());
-    let mut token = HeaderValue::try_from(token)
-        .map_err(|_| "the bot's token is not one that can be sent".to_owned())?;
+    let mut token = HeaderValue::try_from(token).map_err(|_| {
+        NotConnected::Refused("the bot's token is not one that can be sent".to_owned())
+    })?;
     token.set_sensitive(true);
     request.headers_mut().insert(AUTHORIZATION, token);
     let config = WebSocketConfig::default()
@@ -212,8 +280,11 @@ async fn connect(
     let connected = connect_async_with_config(request, Some(config), true);
     match timeout(GREETED_WITHIN, connected).await {
         Ok(Ok((socket, _))) => Ok(socket),
-        Ok(Err(error)) => Err(socket_fault(&error)),
-        Err(_) => Err("Mattermost did not answer in time".to_owned()),
+        Ok(Err(error @ SocketError::Http(_))) => Err(NotConnected::Refused(socket_fault(&error))),
+        Ok(Err(error)) => Err(NotConnected::Unreachable(socket_fault(&error))),
+        Err(_) => Err(NotConnected::Unreachable(
+            "Mattermost did not answer in time".to_owned(),
+        )),
     }
 }
 

@@ -5,12 +5,11 @@
 //! again, over any connection, so that nothing is lost and the inbox keeps it from being done
 //! twice.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures::{SinkExt as _, StreamExt as _};
 use rave_domain::ports::surface::{
     Answer, ChatHandler, ChatListener, ChatReply, ChatSurface, HttpAnswer, Incoming, ListenerFault,
@@ -160,7 +159,7 @@ impl ChatListener for Socket {
         let (tell, mut told) = mpsc::channel(16);
         // Ended with this: nothing goes on when the listener is dropped.
         let mut links = JoinSet::new();
-        let mut failures = 0;
+        let mut waits = waits();
         for number in 0_u64.. {
             let began = Instant::now();
             let mut not_before = None;
@@ -187,13 +186,14 @@ impl ChatListener for Socket {
                     not_before = after;
                 }
             }
-            failures = if began.elapsed() >= STEADY {
-                0
+            let pause = if began.elapsed() >= STEADY {
+                waits = self::waits();
+                Duration::ZERO
             } else {
-                failures + 1
+                waits.next().unwrap_or(LONGEST_PAUSE)
             };
             while links.try_join_next().is_some() {}
-            tokio::time::sleep(pause(failures).max(not_before.unwrap_or_default())).await;
+            tokio::time::sleep(pause.max(not_before.unwrap_or_default())).await;
         }
         Ok(())
     }
@@ -211,18 +211,15 @@ async fn word_of(number: u64, told: &mut mpsc::Receiver<(u64, Word)>) -> Word {
     }
 }
 
-/// No pause after a good connection, then longer ones, each a little different from everybody
-/// else's.
-fn pause(failures: u32) -> Duration {
-    if failures == 0 {
-        return Duration::ZERO;
-    }
-    let most = Duration::from_secs(1)
-        .saturating_mul(1 << (failures - 1).min(16))
-        .min(LONGEST_PAUSE);
-    let dice = RandomState::new().build_hasher().finish() % 1000;
-    let share = u32::try_from(dice).unwrap_or_default();
-    most / 2 + most / 2 * share / 1000
+/// Waits that double, each with a part that is left to chance, so that all that lost Slack do not
+/// come back at the same moment.
+fn waits() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_secs(1))
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+        .with_jitter()
+        .build()
 }
 
 /// One connection.

@@ -98,6 +98,8 @@ struct Inner {
     /// The dialog that somebody sees, by person.
     dialogs: BTreeMap<String, Dialog>,
     violations: Vec<String>,
+    /// Connections by name, broken ones too.
+    courses: BTreeMap<String, socket::Course>,
     ids: u64,
     admin: admin::Server,
 }
@@ -109,7 +111,7 @@ pub struct FakeMattermost {
     clock: Arc<TestClock>,
     base: String,
     client: reqwest::Client,
-    frames: broadcast::Sender<socket::Happened>,
+    breaks: broadcast::Sender<socket::Broken>,
 }
 
 impl std::fmt::Debug for FakeMattermost {
@@ -127,7 +129,7 @@ impl FakeMattermost {
             clock,
             base: format!("http://{}", listener.local_addr().unwrap()),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
-            frames: broadcast::channel(1024).0,
+            breaks: broadcast::channel(16).0,
         };
         let routes = Router::new()
             .route("/hooks/commands/{id}", post(hooks::command_hook))
@@ -188,13 +190,18 @@ impl FakeMattermost {
     /// Breaks every connection that is kept.
     pub fn drops_connections(&self) {
         // Nobody may be connected.
-        let _ = self.frames.send(socket::Happened::Broken);
+        let _ = self.breaks.send(socket::Broken);
+    }
+
+    /// Forgets broken connections, as it does after some minutes or a restart.
+    pub fn forgets_connections(&self) {
+        self.inner().courses.clear();
     }
 
     /// How many connections are kept now.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.frames.receiver_count()
+        self.breaks.receiver_count()
     }
 }
 

@@ -132,9 +132,7 @@ impl FakeMattermost {
                 now,
             )
         };
-        let _ = self
-            .frames
-            .send(super::socket::Happened::Posted(Box::new(post.clone())));
+        self.tells(&post);
         self.answer_in(&post.id).await
     }
 

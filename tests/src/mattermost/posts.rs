@@ -12,7 +12,6 @@ use serde_json::{Map, Value, json};
 
 use super::hooks::LONGEST_POST;
 use super::rest::{AppError, Body, NO_PERMISSION, Session, unknown_fields};
-use super::socket::Happened;
 use super::{BOT, CHANNEL, FakeMattermost, File, Inner, Post};
 
 /// `model.PostPropsMaxUserRunes`
@@ -119,8 +118,7 @@ pub(super) async fn create(
         )
     };
     let shown = post.json();
-    // Nobody may be connected.
-    let _ = fake.frames.send(Happened::Posted(Box::new(post)));
+    fake.tells(&post);
     Ok((StatusCode::CREATED, Json(shown)).into_response())
 }
 
@@ -421,8 +419,7 @@ impl FakeMattermost {
                 now,
             )
         };
-        // Nobody may be connected.
-        let _ = self.frames.send(Happened::Posted(Box::new(post.clone())));
+        self.tells(&post);
         post
     }
 }

@@ -127,7 +127,7 @@ impl Session {
     {
         let mut tasks = JoinSet::new();
         // The first one at a random time, so that not all bots beat together after an outage.
-        let mut next_beat = Instant::now() + interval.mul_f64(fraction());
+        let mut next_beat = Instant::now() + interval.mul_f64(fastrand::f64());
         let mut acknowledged = true;
         loop {
             let received = tokio::select! {
@@ -187,7 +187,8 @@ impl Session {
                     return Ended::Broken {
                         why: "Discord does not know the session any more".to_owned(),
                         pause: Some(
-                            Duration::from_secs(1) + Duration::from_secs(4).mul_f64(fraction()),
+                            Duration::from_secs(1)
+                                + Duration::from_secs(4).mul_f64(fastrand::f64()),
                         ),
                     };
                 }
@@ -287,20 +288,6 @@ fn checked(address: &str, api: &Url) -> Result<Url, Ended> {
         url.set_path("/");
     }
     Ok(url)
-}
-
-/// A pause between half and all of it, so that not all bots come back together.
-pub(super) fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(0.5 + fraction() / 2.0)
-}
-
-/// A random number from 0 to 1. Without random bytes one in the middle: it only spreads load.
-fn fraction() -> f64 {
-    let mut bytes = [0; 2];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => f64::from(u16::from_le_bytes(bytes)) / f64::from(u16::MAX),
-        Err(_) => 0.5,
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::bot::Post;
 /// An event (`model.WebSocketEvent`). Answers to what a client sends have no `event`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Frame {
-    pub(super) event: String,
+    event: String,
     #[serde(default)]
     data: Value,
     #[serde(default)]
@@ -28,6 +28,17 @@ impl Frame {
     /// An event; `None` for everything else.
     pub(super) fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
+    }
+
+    /// Whether this begins a new connection.
+    pub(super) fn is_greeting(&self) -> bool {
+        self.event == "hello"
+    }
+
+    /// What Mattermost calls the connection that this begins.
+    pub(super) fn connection_id(&self) -> Option<String> {
+        let id = self.data.get("connection_id").and_then(Value::as_str)?;
+        is_id(id).then(|| id.to_owned())
     }
 
     /// The post, where one was made. Edited ones say `post_edited` and are nobody's command.

@@ -35,7 +35,8 @@ fn posted(seq: i64, post: &Value, channel_type: &str) -> String {
 }
 
 fn hello() -> String {
-    json!({"event": "hello", "seq": 0, "data": {"server_version": "11.7.0"}}).to_string()
+    json!({"event": "hello", "seq": 0, "data": {"server_version": "11.7.0", "connection_id": "k1"}})
+        .to_string()
 }
 
 fn heard(post: &Value, channel_type: &str) -> Option<String> {
@@ -198,32 +199,65 @@ async fn a_command_in_a_thread_is_answered_in_it() {
     );
 }
 
-async fn hear(wire: Wire, handler: &Arc<Handler>) -> (String, u32) {
+/// Why a connection ended, and whether the next wait is a first one.
+async fn hear(wire: Wire, handler: &Arc<Handler>, course: &mut Course) -> (String, bool) {
     let script = Script::start().await;
     let listener = Listener::new(script.posts());
-    let mut backoff = Backoff::default();
-    backoff.next();
+    for _ in 0..4 {
+        course.waits.next();
+    }
     let handler = Arc::clone(handler) as Arc<dyn ChatHandler>;
-    match listener
-        .hear(wire, &me(), &handler, &mut backoff, &mut JoinSet::new())
-        .await
-    {
-        Ended::Again(why) => (why, backoff.failures()),
+    match listener.hear(wire, &me(), &handler, course).await {
+        Ended::Again(why) => (why, course.waits.next() <= Some(Duration::from_secs(2))),
         Ended::ForGood(fault) => panic!("{fault}"),
     }
+}
+
+fn got_to(next: i64) -> Option<Progress> {
+    Some(Progress {
+        id: Some("k1".to_owned()),
+        next,
+    })
 }
 
 #[tokio::test]
 async fn a_missing_frame_ends_the_connection() {
     let handler = Arc::new(Handler::default());
+    let mut course = Course::new();
     let frames = [hello(), posted(2, &post("@rave help"), "O")];
-    let (why, failures) = hear(Wire::of(frames), &handler).await;
-    assert_eq!((why.as_str(), failures), ("frame 1 is missing", 0));
+    let (why, worked) = hear(Wire::of(frames), &handler, &mut course).await;
+    assert_eq!((why.as_str(), worked), ("frame 1 is missing", true));
     assert!(handler.events.lock().unwrap().is_empty());
+    // It can be had from this connection.
+    assert_eq!(course.progress, got_to(1));
 
     let frames = [hello(), posted(1, &post("hi"), "O")];
-    let (why, _) = hear(Wire::of(frames), &handler).await;
+    let (why, _) = hear(Wire::of(frames), &handler, &mut course).await;
     assert_eq!(why, "Mattermost closed the connection");
+    assert_eq!(course.progress, got_to(2));
+}
+
+#[tokio::test]
+async fn a_connection_goes_on_where_it_was_or_begins_anew() {
+    let handler = Arc::new(Handler::default());
+    let mut course = Course::new();
+    course.progress = got_to(7);
+    // Nobody is greeted twice.
+    let frames = [posted(7, &post("hi"), "O"), posted(8, &post("hi"), "O")];
+    let (_, worked) = hear(Wire::of(frames), &handler, &mut course).await;
+    assert_eq!((worked, &course.progress), (true, &got_to(9)));
+    // Mattermost has forgotten it.
+    hear(Wire::of([hello()]), &handler, &mut course).await;
+    assert_eq!(course.progress, got_to(1));
+    // It goes on with something else: no use in asking for it again.
+    let frames = [posted(5, &post("hi"), "O")];
+    let (why, worked) = hear(Wire::of(frames), &handler, &mut course).await;
+    assert_eq!((why.as_str(), worked), ("frame 1 is missing", false));
+    assert_eq!(course.progress, None);
+    // One of an old Mattermost has no name to go on with.
+    let old = hello().replace("connection_id", "no_id");
+    hear(Wire::of([old]), &handler, &mut course).await;
+    assert_eq!(course.progress, Some(Progress { id: None, next: 1 }));
 }
 
 #[tokio::test]
@@ -258,11 +292,8 @@ async fn silence_ends_the_connection() {
         callbacks: None,
     }));
     listener.greeted_within = Duration::from_millis(5);
-    let mut backoff = Backoff::default();
-    match listener
-        .hear(Silent, &me(), &handler, &mut backoff, &mut JoinSet::new())
-        .await
-    {
+    let mut course = Course::new();
+    match listener.hear(Silent, &me(), &handler, &mut course).await {
         Ended::Again(why) => assert_eq!(why, "Mattermost has gone silent"),
         Ended::ForGood(fault) => panic!("{fault}"),
     }
