@@ -111,7 +111,8 @@ fn inline(text: &str) -> String {
 
 /// A name stands for itself; where a command begins and ends must be seen without colour too.
 fn code(text: &str, out: &mut String) {
-    let tick = if text.contains(' ') { "`" } else { "" };
+    let is_name = !text.contains(' ') || text.starts_with("undo of ");
+    let tick = if is_name { "" } else { "`" };
     out.push_str(&format!("{CODE}{tick}{text}{tick}{PLAIN}"));
 }
 
