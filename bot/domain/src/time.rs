@@ -28,6 +28,15 @@ pub fn after(at: Timestamp, by: std::time::Duration) -> Timestamp {
         .unwrap_or(Timestamp::MAX)
 }
 
+/// `at - by`, saturating at the beginning of time instead of failing.
+#[must_use]
+pub fn before(at: Timestamp, by: std::time::Duration) -> Timestamp {
+    jiff::SignedDuration::try_from(by)
+        .ok()
+        .and_then(|by| at.checked_sub(by).ok())
+        .unwrap_or(Timestamp::MIN)
+}
+
 /// The time from `earlier` to `later`, zero when the clock went backwards.
 #[must_use]
 pub fn between(earlier: Timestamp, later: Timestamp) -> std::time::Duration {

@@ -7,7 +7,7 @@
 //! there when the vendor's budget allows one. Neither holds content. Both show the run as it is
 //! when they are delivered, so of many changes one edit is left, and the last one is complete.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -32,6 +32,9 @@ const TAIL_LINES: usize = 12;
 /// Edits that go out at once after a quiet time, whatever the pace.
 const BURST: u32 = 10;
 
+/// Ended runs whose messages are remembered.
+const ENDED: usize = 512;
+
 /// Pause before an edit that failed without a word of when is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -42,6 +45,8 @@ pub(crate) struct LiveMessages {
     busy: Mutex<BTreeMap<RunId, Again>>,
     /// By run: held while its message is being shown, so that an older state never comes last.
     messages: Mutex<BTreeMap<RunId, Arc<tokio::sync::Mutex<Shown>>>>,
+    /// Runs that have ended, in that order.
+    ended: Mutex<VecDeque<RunId>>,
     /// By courier: what is left of its vendor's budget.
     budgets: Mutex<BTreeMap<&'static str, Budget>>,
 }
@@ -68,10 +73,14 @@ struct Shown {
     looked_up: bool,
     /// What the courier needs to find it.
     message: Option<serde_json::Value>,
+    /// What the store has of that.
+    written: Option<serde_json::Value>,
     /// What it says.
     content: Option<Digest>,
     /// When it may be edited again.
     next: Option<Instant>,
+    /// Whether its run has ended.
+    ended: bool,
 }
 
 impl LiveMessages {
@@ -79,9 +88,20 @@ impl LiveMessages {
         Arc::clone(lock(&self.messages).entry(run.clone()).or_default())
     }
 
-    /// Drops what is known of a run that has ended.
-    fn forget(&self, run: &RunId) {
-        lock(&self.messages).remove(run);
+    /// Drops what is known of a run that has ended, but not before that of many others: rows that
+    /// piled up while it ran say the same, and the message is not edited for them.
+    fn forget_some_time(&self, run: &RunId, shown: &mut Shown) {
+        if std::mem::replace(&mut shown.ended, true) {
+            return;
+        }
+        let oldest = {
+            let mut ended = lock(&self.ended);
+            ended.push_back(run.clone());
+            (ended.len() > ENDED).then(|| ended.pop_front()).flatten()
+        };
+        if let Some(oldest) = oldest {
+            lock(&self.messages).remove(&oldest);
+        }
     }
 
     /// Takes the next place of a courier's budget.
@@ -230,9 +250,12 @@ impl Shared {
             let Some((address, reply, ended)) = self.live_reply(run).await? else {
                 return Ok(());
             };
-            if ended && urgency == Urgency::Sometime {
-                // The last word is a row of the outbox.
-                return Ok(());
+            if ended {
+                self.live.forget_some_time(run, &mut shown);
+                if urgency == Urgency::Sometime {
+                    // The last word is a row of the outbox.
+                    return Ok(());
+                }
             }
             let courier = self.courier(&address.courier)?;
             let content = Digest::of(&serde_json::to_vec(&reply).unwrap_or_default());
@@ -249,10 +272,6 @@ impl Shared {
                     .await?;
                 shown.content = Some(content);
             }
-            if ended {
-                drop(shown);
-                self.live.forget(run);
-            }
             return Ok(());
         }
     }
@@ -267,7 +286,8 @@ impl Shared {
         reply: &Reply,
     ) -> Result<(), ShowError> {
         if !shown.looked_up {
-            shown.message = self.store.shown(run).await?;
+            shown.written = self.store.shown(run).await?;
+            shown.message.clone_from(&shown.written);
             shown.looked_up = true;
         }
         let told = courier
@@ -281,14 +301,15 @@ impl Shared {
             .await?;
         (self.fail_point)("live.shown");
         shown.next = Some(Instant::now() + courier.pace().each);
-        if shown.message.as_ref() != Some(&told) {
+        shown.message = Some(told.clone());
+        if shown.written != shown.message {
             let write = Write::Shown {
                 run: run.clone(),
                 courier: address.courier.clone(),
-                message: told.clone(),
+                message: told,
             };
-            shown.message = Some(told);
             self.store.commit(vec![write]).await?;
+            shown.written.clone_from(&shown.message);
         }
         Ok(())
     }
@@ -362,7 +383,7 @@ impl Shared {
 /// Whether a message waits for its place in the vendor's budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Urgency {
-    /// A state that must be told: at once.
+    /// A state that must be told: before what is good to see, and a few at once.
     Now,
     /// Something good to see: when there is room.
     Sometime,

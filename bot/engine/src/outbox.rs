@@ -11,7 +11,7 @@ use rave_domain::ports::store::{Delivery, LONGEST_WAIT, OutboxRow, StoreError, W
 use rave_domain::ports::surface::ReplyTo;
 use rave_domain::reply::Reply;
 use rave_domain::run::Run;
-use rave_domain::time::{after, between};
+use rave_domain::time::{after, before, between};
 use serde_json::json;
 use tokio::task::{Id, JoinSet};
 
@@ -24,6 +24,10 @@ use crate::shared::Shared;
 /// Deliveries of one courier under way at a time. Enough to keep to a vendor's budget when each
 /// takes a second; more at once would only be refused.
 const AT_ONCE: u32 = 16;
+
+/// How far an answer goes ahead of live messages, which wait for their vendor's budget: somebody
+/// waits for it.
+const AHEAD: Duration = Duration::from_hours(1);
 
 /// How long nothing is looked for while deliveries are under way and nothing rings.
 const LOOK_BESIDE: Duration = Duration::from_millis(250);
@@ -84,7 +88,7 @@ impl Shared {
             },
             run,
             created_at: now,
-            due_at: now,
+            due_at: before(now, AHEAD),
             expires_at: Some(reply_to.expires),
             attempts: 0,
         }
@@ -246,14 +250,16 @@ impl Shared {
             // What is next may be what is under way.
             wait = wait.max(LOOK_BESIDE);
         }
-        let failed = tokio::select! {
-            failed = under_way.ended() => failed,
-            () = self.outbox_wake.notified() => None,
-            () = self.outbox_pause(wait), if !self.ended.is_cancelled() => None,
+        let ended = tokio::select! {
+            ended = under_way.ended() => ended,
+            () = self.outbox_wake.notified() => Ended::Well,
+            () = self.outbox_pause(wait), if under_way.is_empty() || !self.ended.is_cancelled() => {
+                Ended::Well
+            }
         };
-        if let Some(error) = failed {
-            tracing::error!(error = &error as &dyn std::error::Error, "outbox_failed");
-            self.outbox_pause(Duration::from_secs(1)).await;
+        if ended == Ended::Badly {
+            // At the end too: the row is due again at once.
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 
@@ -272,6 +278,14 @@ impl Shared {
             () = self.stopping.cancelled() => {}
         }
     }
+}
+
+/// Whether what came of a delivery is on record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Well,
+    /// It is not, and the row is still due.
+    Badly,
 }
 
 /// Deliveries under way: one for each lane, and not too many for each courier.
@@ -312,19 +326,23 @@ impl UnderWay {
         self.of.insert(task.id(), (lane, courier));
     }
 
-    /// Waits for the end of one; what the store said when it did not take the result. Never ends
-    /// while none is under way.
-    async fn ended(&mut self) -> Option<StoreError> {
+    /// Waits for the end of one. Never ends while none is under way.
+    async fn ended(&mut self) -> Ended {
         match self.tasks.join_next_with_id().await {
             None => std::future::pending().await,
-            Some(Ok((task, written))) => {
+            Some(Ok((task, Ok(())))) => {
                 self.end(task);
-                written.err()
+                Ended::Well
+            }
+            Some(Ok((task, Err(error)))) => {
+                self.end(task);
+                tracing::error!(error = &error as &dyn std::error::Error, "outbox_failed");
+                Ended::Badly
             }
             Some(Err(error)) => {
                 self.end(error.id());
                 tracing::error!(error = &error as &dyn std::error::Error, "courier_panicked");
-                None
+                Ended::Badly
             }
         }
     }

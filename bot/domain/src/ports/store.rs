@@ -316,7 +316,7 @@ pub trait Store: Send + Sync {
     async fn lock_waits(&self) -> Result<Vec<LockWait>, StoreError>;
 
     /// The first row of each lane that is due, as they come due: at most so many for each courier,
-    /// and none of some couriers. Takes no longer when more is waiting.
+    /// and none of some couriers. What waits behind the first of a lane is passed over.
     ///
     /// # Errors
     /// `Unavailable`, `Corrupt`.
