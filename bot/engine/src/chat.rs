@@ -251,7 +251,7 @@ impl Shared {
     }
 
     /// Raises what the caller has proven, for a right code of the second factor. What a vendor sends
-    /// again has spent its code the first time, and gets that time's answer whatever it proves.
+    /// again has spent its code the first time, and gets that time's answer, which proves nothing new.
     async fn prove(
         &self,
         caller: &mut Caller,
@@ -261,8 +261,8 @@ impl Shared {
         let before = self.store.received(&key(caller, event)).await;
         if !matches!(before, Ok(Some(_))) {
             self.spend(caller, code).await?;
+            caller.strength = Strength::Totp;
         }
-        caller.strength = Strength::Totp;
         Ok(())
     }
 

@@ -204,7 +204,17 @@ async fn reply(
 
 /// An account that gives a code of `/rave link`.
 async fn introduced(server: &Server, event: &VerifiedEvent) -> Option<Answer> {
-    server.limits().stranger(&event.account).ok()?;
+    let Act::Command { text } = &event.act else {
+        return None;
+    };
+    let word = text.split_whitespace().next()?;
+    if !word.eq_ignore_ascii_case("link") {
+        return None;
+    }
+    let limits = server.limits();
+    if let Err(too_many) = limits.stranger(&event.account) {
+        return Some(slow_down(limits.person_refusal(), too_many));
+    }
     server.engine().introduce(event).await
 }
 
