@@ -38,6 +38,13 @@ const LONGEST_FILE: usize = 10 * 1024 * 1024 - 64 * 1024;
 /// Characters of a file's description.
 const LONGEST_TITLE: usize = 1024;
 
+/// Waits between tries to answer late.
+const LATE_TRIES: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+];
+
 /// Message flag `EPHEMERAL`.
 pub(crate) const EPHEMERAL: u64 = 1 << 6;
 
@@ -135,26 +142,41 @@ impl Messages {
         Err(refused.map_or_else(without_bot, DeliveryError::from))
     }
 
-    /// What became of an interaction that was deferred, in place of the deferral. Tries once: what
-    /// must not be lost is in the outbox.
+    /// What became of an interaction that was deferred, in place of the deferral. Tries a few times:
+    /// what must not be lost is in the outbox.
     pub(crate) async fn answer_late(&self, event: &VerifiedEvent, reply: &Reply) {
-        let said = async {
-            let to = event.reply_to.as_ref();
-            let address = Address::read(to.map_or(&Value::Null, |to| &to.address))?;
-            let now = self.seals.latest();
-            let body = Rendered::of(reply, &self.seals, now).edit();
-            match self
-                .edit_by_token(&address, "@original", &body, now)
-                .await?
-            {
-                Edited::Done(_) => Ok(()),
-                Edited::Gone | Edited::TokenOver => Err(DeliveryError::Never {
-                    why: "the interaction is over".to_owned(),
-                }),
+        let mut waits = LATE_TRIES.iter();
+        loop {
+            match (self.replace_deferral(event, reply).await, waits.next()) {
+                (Ok(()), _) => return,
+                (Err(DeliveryError::Later { after, .. }), Some(wait)) => {
+                    tokio::time::sleep(after.unwrap_or_default().max(*wait)).await;
+                }
+                (Err(why), _) => {
+                    tracing::warn!(%why, "interaction_not_answered");
+                    return;
+                }
             }
-        };
-        if let Err(why) = said.await {
-            tracing::warn!(%why, "interaction_not_answered");
+        }
+    }
+
+    async fn replace_deferral(
+        &self,
+        event: &VerifiedEvent,
+        reply: &Reply,
+    ) -> Result<(), DeliveryError> {
+        let to = event.reply_to.as_ref();
+        let address = Address::read(to.map_or(&Value::Null, |to| &to.address))?;
+        let now = self.seals.latest();
+        let body = Rendered::of(reply, &self.seals, now).edit();
+        let edited = self
+            .edit_by_token(&address, "@original", &body, now)
+            .await?;
+        match edited {
+            Edited::Done(_) => Ok(()),
+            Edited::Gone | Edited::TokenOver => Err(DeliveryError::Never {
+                why: "the interaction is over".to_owned(),
+            }),
         }
     }
 

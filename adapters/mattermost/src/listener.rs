@@ -280,7 +280,9 @@ async fn connect(
     let connected = connect_async_with_config(request, Some(config), true);
     match timeout(GREETED_WITHIN, connected).await {
         Ok(Ok((socket, _))) => Ok(socket),
-        Ok(Err(error @ SocketError::Http(_))) => Err(NotConnected::Refused(socket_fault(&error))),
+        Ok(Err(SocketError::Http(answer))) if answer.status().is_client_error() => Err(
+            NotConnected::Refused(socket_fault(&SocketError::Http(answer))),
+        ),
         Ok(Err(error)) => Err(NotConnected::Unreachable(socket_fault(&error))),
         Err(_) => Err(NotConnected::Unreachable(
             "Mattermost did not answer in time".to_owned(),

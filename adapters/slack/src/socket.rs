@@ -378,7 +378,11 @@ async fn answer(end: &Endpoint, handler: &dyn ChatHandler, event: &VerifiedEvent
                 told(instead)
             }
         },
-        Answer::FieldErrors(errors) => only(end.field_errors(&errors)),
+        Answer::FieldErrors(errors) => Told {
+            answer: end.field_errors(&errors),
+            // For when the form is closed already.
+            reply: Answer::FieldErrors(errors).afterwards(),
+        },
         Answer::Choices(choices) => only(end.choices(&choices)),
     }
 }
