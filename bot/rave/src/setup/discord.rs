@@ -25,20 +25,23 @@ pub async fn run(config: &Config, catalog: &Catalog) -> Result<String, String> {
     let discord = Discord::new(&config.discord, client, seal).map_err(|error| error.to_string())?;
     let commands = commands(catalog);
     let registered = discord.register(&commands).await;
-    let (result, done) = match &registered {
+    let (result, made, why) = match &registered {
         Ok(Registered {
             outcome: Outcome::Same,
             ..
-        }) => (AuditResult::Ok, "nothing".to_owned()),
-        Ok(_) => (AuditResult::Ok, format!("{} commands", commands.count())),
-        Err(error) => (AuditResult::Failed, error.to_string()),
+        }) => (AuditResult::Ok, Vec::new(), String::new()),
+        Ok(_) => {
+            let made = vec![format!("{} commands", commands.count())];
+            (AuditResult::Ok, made, String::new())
+        }
+        Err(error) => (AuditResult::Failed, Vec::new(), error.to_string()),
     };
     let application = config.discord.application_id;
     let row = Done {
         event: "setup.discord",
         target: application.map_or_else(String::new, |id| id.to_string()),
         result,
-        details: json!({"done": done}),
+        details: json!({"made": made, "why": why}),
     };
     let recorded = record(config, row).await;
     let registered = registered.map_err(|error| format!("{error}\n{recorded}"))?;

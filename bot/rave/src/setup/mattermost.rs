@@ -51,7 +51,13 @@ pub(crate) async fn run(
     let client = rave_mattermost::http_client().map_err(|error| error.to_string())?;
     let done = set_up(&baseline, client).await;
     let (result, made, why) = match &done {
-        Ok(report) => (AuditResult::Ok, report.made.clone(), String::new()),
+        Ok(report) if report.missing.is_empty() => {
+            (AuditResult::Ok, report.made.clone(), String::new())
+        }
+        Ok(report) => {
+            let why = format!("missing: {}", report.missing.join("; "));
+            (AuditResult::Failed, report.made.clone(), why)
+        }
         Err(error) => (AuditResult::Failed, Vec::new(), error.to_string()),
     };
     let row = Done {
