@@ -250,9 +250,13 @@ async fn a_chat_that_is_down_for_an_hour_has_the_last_state_when_it_is_back() {
             room.bot.reaches("run_0001", "succeeded").await;
             room.bot.postpones(1).await;
             room.bot.turn(HOUR);
+            let edits = room.chat.edits_of("run_0001");
             room.chat.is_back();
             room.bot.catches_up().await;
             room.shows("run_0001", "succeeded.").await;
+            // The states in between were rows too, and say the same by now.
+            let made = room.chat.edits_of("run_0001") - edits;
+            assert_eq!(made, 1, "{vendor:?} {status}");
             assert_eq!(room.chat.messages_of("run_0001"), 1, "{vendor:?} {status}");
             while room.bot.mattermost().next().is_some() {}
             room.finish().await;

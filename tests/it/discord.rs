@@ -229,11 +229,7 @@ async fn an_answer_after_the_interaction_is_over_goes_to_the_person_alone() {
 
 #[tokio::test]
 async fn many_runs_at_once_are_told_within_the_budget() {
-    let bot = World::new()
-        .on_discord()
-        .config("rate_limit.burst", 100)
-        .start()
-        .await;
+    let bot = World::new().on_discord().start().await;
     let discord = bot.discord();
     let asked = (0..15).map(|_| discord.types("ann", "/rave scale web 3"));
     for seen in futures::future::join_all(asked).await {
