@@ -188,17 +188,10 @@ impl FakeDiscord {
         there.map(|message| plain::plain(&message.text())).collect()
     }
 
-    /// How many messages were written and edited in the second with the most of them.
+    /// When messages were written and edited.
     #[must_use]
-    pub fn busiest_second(&self) -> usize {
-        let inner = self.inner();
-        let from = |begin: &Instant| {
-            let after = inner.written.iter().filter(|at| *at >= begin);
-            after
-                .filter(|at| **at - *begin < Duration::from_secs(1))
-                .count()
-        };
-        inner.written.iter().map(from).max().unwrap_or_default()
+    pub fn written(&self) -> Vec<Instant> {
+        self.inner().written.clone()
     }
 
     /// How often commands were registered.
