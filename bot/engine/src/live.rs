@@ -319,6 +319,10 @@ impl Shared {
         self: &Arc<Self>,
         run: &RunId,
     ) -> Result<Option<(ReplyTo, Reply, bool)>, ShowError> {
+        if let Some(cell) = self.cells.live(run) {
+            // A row can be read before the turn that wrote it has published its state.
+            drop(cell.gate.lock().await);
+        }
         let snapshot = self.find_run(run).await.map_err(later)?;
         let Some(reply_to) = live_address(&snapshot.run).cloned() else {
             return Ok(None);
