@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use http::Method;
 use rave_domain::ports::courier::DeliveryError;
 use rave_domain::ports::surface::{
     Answer, ChatHandler, ChatListener, HttpAnswer, Incoming, ListenerFault, VerifiedEvent,
 };
+use rave_domain::reconnect::Reconnect;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::sleep;
@@ -30,9 +30,6 @@ use session::{Ended, Session};
 
 /// The listener's name in logs and `/readyz`.
 pub(crate) const LISTENER: &str = "discord.gateway";
-
-/// The longest pause before connecting again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Keeps the connection.
 pub(crate) struct Gateway {
@@ -121,17 +118,6 @@ impl Gateway {
     }
 }
 
-/// Waits that double, each with a part that is left to chance, so that all that lost Discord do not
-/// come back at the same moment.
-fn waits() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(Duration::from_secs(1))
-        .with_max_delay(LONGEST_PAUSE)
-        .without_max_times()
-        .with_jitter()
-        .build()
-}
-
 #[async_trait]
 impl ChatListener for Gateway {
     fn name(&self) -> &'static str {
@@ -140,19 +126,18 @@ impl ChatListener for Gateway {
 
     async fn listen(&self, handler: Arc<dyn ChatHandler>) -> Result<(), ListenerFault> {
         let mut session = Session::default();
-        let mut waits = waits();
+        let mut reconnect = Reconnect::default();
         loop {
             let ended = self.connect(&mut session, &handler).await;
             if session.was_ready() {
-                waits = self::waits();
+                reconnect.worked();
             }
             match ended {
                 Ended::Fatal(why) => return Err(ListenerFault { why }),
                 Ended::Asked => tracing::debug!("gateway_reconnects"),
                 Ended::Broken { why, pause: asked } => {
                     tracing::warn!(why, "gateway_broken");
-                    let wait = waits.next().unwrap_or(LONGEST_PAUSE);
-                    sleep(wait.max(asked.unwrap_or_default())).await;
+                    sleep(reconnect.wait().max(asked.unwrap_or_default())).await;
                 }
             }
         }

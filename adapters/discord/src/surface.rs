@@ -100,11 +100,7 @@ impl Interactions {
 
     /// A modal cannot be shown again with an error at a field: it is closed by then.
     pub(crate) fn field_errors(&self, errors: &[FieldError]) -> HttpAnswer {
-        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        self.answer(
-            ActKind::Submit,
-            &Reply::text(lines.join("\n")).tone(Tone::Bad),
-        )
+        self.answer(ActKind::Submit, &FieldError::together(errors))
     }
 
     pub(crate) fn choices(&self, choices: &[Choice]) -> HttpAnswer {

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures::{Sink, SinkExt as _, Stream, StreamExt as _};
 use rave_domain::ports::surface::{
-    Act, Answer, ChatHandler, ChatListener, ListenerFault, Place, Privacy, VerifiedEvent,
+    Act, ChatHandler, ChatListener, ListenerFault, Place, Privacy, VerifiedEvent,
 };
+use rave_domain::reconnect::Reconnect;
 use rave_domain::{Account, Strength, Surface};
 use secrecy::ExposeSecret as _;
 use tokio::task::JoinSet;
@@ -43,9 +43,6 @@ const SILENCE: Duration = Duration::from_secs(150);
 /// A post is at most about 900 KiB with its props.
 const LONGEST_FRAME: usize = 4 * 1024 * 1024;
 
-/// The longest wait before connecting again.
-const LONGEST_WAIT: Duration = Duration::from_mins(1);
-
 /// Commands worked on at a time; the next wait in the connection.
 const AT_ONCE: usize = 32;
 
@@ -66,33 +63,12 @@ struct Progress {
 }
 
 /// What outlives a connection.
+#[derive(Default)]
 struct Course {
     progress: Option<Progress>,
-    /// Before the next tries.
-    waits: ExponentialBackoff,
+    reconnect: Reconnect,
     /// What was heard is answered.
     work: JoinSet<()>,
-}
-
-impl Course {
-    fn new() -> Self {
-        Self {
-            progress: None,
-            waits: waits(),
-            work: JoinSet::new(),
-        }
-    }
-}
-
-/// Waits that double, each with a part that is left to chance, so that all that lost the same server
-/// do not come back at the same moment.
-fn waits() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(Duration::from_secs(1))
-        .with_max_delay(LONGEST_WAIT)
-        .without_max_times()
-        .with_jitter()
-        .build()
 }
 
 /// Why there is no connection.
@@ -206,7 +182,7 @@ impl Listener {
                 return Ended::Again(format!("frame {expected} is missing"));
             }
             first = false;
-            course.waits = waits();
+            course.reconnect.worked();
             if let Some(progress) = &mut course.progress {
                 progress.next += 1;
             }
@@ -235,12 +211,12 @@ impl ChatListener for Listener {
     }
 
     async fn listen(&self, handler: Arc<dyn ChatHandler>) -> Result<(), ListenerFault> {
-        let mut course = Course::new();
+        let mut course = Course::default();
         loop {
             match self.connection(&handler, &mut course).await {
                 Ended::ForGood(fault) => return Err(fault),
                 Ended::Again(why) => {
-                    let wait = course.waits.next().unwrap_or(LONGEST_WAIT);
+                    let wait = course.reconnect.wait();
                     let seconds = wait.as_secs_f32();
                     tracing::warn!(listener = NAME, why, seconds, "listener_connects_again");
                     tokio::time::sleep(wait).await;
@@ -340,9 +316,8 @@ async fn answer(posts: &Posts, handler: &dyn ChatHandler, posted: Posted, comman
         reply_to: Some(address.reply_to(now)),
         form_ticket: None,
     };
-    let reply = match handler.handle(&event).await {
-        Answer::Reply(reply) | Answer::Form { instead: reply, .. } => reply,
-        Answer::FieldErrors(_) | Answer::Choices(_) => return,
+    let Some(reply) = handler.handle(&event).await.afterwards() else {
+        return;
     };
     let place = posts::Place {
         channel: &post.channel_id,

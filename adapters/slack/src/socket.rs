@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures::{SinkExt as _, StreamExt as _};
 use rave_domain::ports::surface::{
     Answer, ChatHandler, ChatListener, ChatReply, ChatSurface, HttpAnswer, Incoming, ListenerFault,
     SurfaceRejection, VerifiedEvent,
 };
+use rave_domain::reconnect::Reconnect;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -40,9 +40,6 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 /// A connection that lived this long was a good one.
 const STEADY: Duration = Duration::from_secs(30);
-
-/// The longest wait before the next try; `apps.connections.open` is no method for a loop.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// A payload is the body of a request; the server bounds those at as much.
 const LONGEST_FRAME: usize = 1024 * 1024;
@@ -159,7 +156,7 @@ impl ChatListener for Socket {
         let (tell, mut told) = mpsc::channel(16);
         // Ended with this: nothing goes on when the listener is dropped.
         let mut links = JoinSet::new();
-        let mut waits = waits();
+        let mut reconnect = Reconnect::default();
         for number in 0_u64.. {
             let began = Instant::now();
             let mut not_before = None;
@@ -187,10 +184,10 @@ impl ChatListener for Socket {
                 }
             }
             let pause = if began.elapsed() >= STEADY {
-                waits = self::waits();
+                reconnect.worked();
                 Duration::ZERO
             } else {
-                waits.next().unwrap_or(LONGEST_PAUSE)
+                reconnect.wait()
             };
             while links.try_join_next().is_some() {}
             tokio::time::sleep(pause.max(not_before.unwrap_or_default())).await;
@@ -209,17 +206,6 @@ async fn word_of(number: u64, told: &mut mpsc::Receiver<(u64, Word)>) -> Word {
             None => return Word::Ended,
         }
     }
-}
-
-/// Waits that double, each with a part that is left to chance, so that all that lost Slack do not
-/// come back at the same moment.
-fn waits() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(Duration::from_secs(1))
-        .with_max_delay(LONGEST_PAUSE)
-        .without_max_times()
-        .with_jitter()
-        .build()
 }
 
 /// One connection.

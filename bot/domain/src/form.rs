@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{IntentName, RunId};
+use crate::reply::{Reply, Tone};
 
 /// The field of a form that asks for a reason.
 pub const REASON: &str = "reason";
@@ -131,6 +132,15 @@ impl fmt::Display for FieldError {
             Some(field) => write!(f, "{field}: {}", self.message),
             None => f.write_str(&self.message),
         }
+    }
+}
+
+impl FieldError {
+    /// All that is wrong, where a field has no place for it.
+    #[must_use]
+    pub fn together(errors: &[Self]) -> Reply {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Reply::text(lines.join("\n")).tone(Tone::Bad)
     }
 }
 

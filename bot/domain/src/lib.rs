@@ -13,6 +13,7 @@ pub mod ids;
 pub mod people;
 pub mod plan;
 pub mod ports;
+pub mod reconnect;
 pub mod redact;
 pub mod reply;
 pub mod request;

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::task::{Context, Poll};
 
 use rave_domain::Timestamp;
+use rave_domain::ports::surface::Answer;
 use rave_domain::reply::Reply;
 use serde_json::{Value, json};
 
@@ -204,11 +205,11 @@ async fn hear(wire: Wire, handler: &Arc<Handler>, course: &mut Course) -> (Strin
     let script = Script::start().await;
     let listener = Listener::new(script.posts());
     for _ in 0..4 {
-        course.waits.next();
+        course.reconnect.wait();
     }
     let handler = Arc::clone(handler) as Arc<dyn ChatHandler>;
     match listener.hear(wire, &me(), &handler, course).await {
-        Ended::Again(why) => (why, course.waits.next() <= Some(Duration::from_secs(2))),
+        Ended::Again(why) => (why, course.reconnect.wait() <= Duration::from_secs(2)),
         Ended::ForGood(fault) => panic!("{fault}"),
     }
 }
@@ -223,7 +224,7 @@ fn got_to(next: i64) -> Option<Progress> {
 #[tokio::test]
 async fn a_missing_frame_ends_the_connection() {
     let handler = Arc::new(Handler::default());
-    let mut course = Course::new();
+    let mut course = Course::default();
     let frames = [hello(), posted(2, &post("@rave help"), "O")];
     let (why, worked) = hear(Wire::of(frames), &handler, &mut course).await;
     assert_eq!((why.as_str(), worked), ("frame 1 is missing", true));
@@ -240,8 +241,10 @@ async fn a_missing_frame_ends_the_connection() {
 #[tokio::test]
 async fn a_connection_goes_on_where_it_was_or_begins_anew() {
     let handler = Arc::new(Handler::default());
-    let mut course = Course::new();
-    course.progress = got_to(7);
+    let mut course = Course {
+        progress: got_to(7),
+        ..Course::default()
+    };
     // Nobody is greeted twice.
     let frames = [posted(7, &post("hi"), "O"), posted(8, &post("hi"), "O")];
     let (_, worked) = hear(Wire::of(frames), &handler, &mut course).await;
@@ -292,7 +295,7 @@ async fn silence_ends_the_connection() {
         callbacks: None,
     }));
     listener.greeted_within = Duration::from_millis(5);
-    let mut course = Course::new();
+    let mut course = Course::default();
     match listener.hear(Silent, &me(), &handler, &mut course).await {
         Ended::Again(why) => assert_eq!(why, "Mattermost has gone silent"),
         Ended::ForGood(fault) => panic!("{fault}"),

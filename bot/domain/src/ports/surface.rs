@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::form::{Choice, FieldError, Form, FormPurpose};
 use crate::ids::RunId;
 use crate::people::{Account, Strength, Surface};
-use crate::reply::{Press, Reply, Tone};
+use crate::reply::{Press, Reply};
 use crate::time::Timestamp;
 
 /// A request as it arrived, bounded in size by the server.
@@ -211,11 +211,7 @@ impl Answer {
     pub fn afterwards(self) -> Option<Arc<ChatReply>> {
         match self {
             Self::Reply(reply) | Self::Form { instead: reply, .. } => Some(reply),
-            Self::FieldErrors(errors) => {
-                let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                let reply = Reply::text(lines.join("\n")).tone(Tone::Bad);
-                Some(Arc::new(reply.into()))
-            }
+            Self::FieldErrors(errors) => Some(Arc::new(FieldError::together(&errors).into())),
             Self::Choices(_) => None,
         }
     }
