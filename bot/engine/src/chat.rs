@@ -279,15 +279,13 @@ impl Shared {
     }
 
     /// What an account that belongs to nobody may do: give a code that makes it somebody's.
-    pub(crate) async fn introduce(&self, event: &VerifiedEvent) -> Option<Answer> {
+    pub(crate) fn introduction(&self, event: &VerifiedEvent) -> Option<String> {
         let Act::Command { text } = &event.act else {
             return None;
         };
         let rules = self.rules();
         match rave_catalog::grammar::parse(&rules.catalog, text) {
-            Ok(Ask::Identity(Identity::Redeem { code })) => {
-                Some(Answer::reply(self.redeem(&event.account, &code).await))
-            }
+            Ok(Ask::Identity(Identity::Redeem { code })) => Some(code),
             Ok(_) | Err(_) => None,
         }
     }

@@ -121,10 +121,15 @@ impl Engine {
         self.shared.person_of(account)
     }
 
-    /// Makes a chat account that nobody knows somebody's, when the event gives a code of theirs;
-    /// `None` when the event is something else.
-    pub async fn introduce(&self, event: &VerifiedEvent) -> Option<Answer> {
-        self.shared.introduce(event).await
+    /// The code of `/rave link` that an event gives: all that an account of nobody may do.
+    #[must_use]
+    pub fn introduction(&self, event: &VerifiedEvent) -> Option<String> {
+        self.shared.introduction(event)
+    }
+
+    /// Makes a chat account that nobody knows the person's whose code this is.
+    pub async fn introduce(&self, account: &Account, code: &str) -> Answer {
+        Answer::reply(self.shared.redeem(account, code).await)
     }
 
     /// A chat event (verified, person known, rate limit passed) to its immediate answer.

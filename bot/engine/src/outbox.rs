@@ -1,6 +1,6 @@
 //! The outbox: what must still be delivered is delivered at least once, in order within a lane.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::shared::Shared;
 
 /// Deliveries of one courier under way at a time. Enough to keep to a vendor's budget when each
 /// takes a second; more at once would only be refused.
-const AT_ONCE: u32 = 16;
+const AT_ONCE: usize = 16;
 
 /// How far an answer goes ahead of live messages, which wait for their vendor's budget: somebody
 /// waits for it.
@@ -120,10 +120,9 @@ impl Shared {
     /// free; how much that is.
     async fn take_due(self: &Arc<Self>, under_way: &mut UnderWay) -> Result<usize, StoreError> {
         // What is under way is still due, and no more of it than this: the rest is new.
-        let rows = self
-            .store
-            .outbox_due(self.clock.now(), AT_ONCE, under_way.full())
-            .await?;
+        let most = u32::try_from(AT_ONCE).unwrap_or(u32::MAX);
+        let now = self.clock.now();
+        let rows = self.store.outbox_due(now, most, under_way.full()).await?;
         let mut taken = 0;
         for row in rows {
             if !under_way.takes(&row) {
@@ -292,10 +291,8 @@ enum Ended {
 #[derive(Default)]
 struct UnderWay {
     tasks: JoinSet<Result<(), StoreError>>,
-    /// Lane and courier of each task.
+    /// Lane and courier of each: few enough to be looked through.
     of: HashMap<Id, (String, String)>,
-    lanes: HashSet<String>,
-    couriers: HashMap<String, u32>,
 }
 
 impl UnderWay {
@@ -303,15 +300,21 @@ impl UnderWay {
         self.tasks.is_empty()
     }
 
+    /// How many of a courier's there are.
+    fn busy(&self, courier: &str) -> usize {
+        self.of.values().filter(|(_, of)| of == courier).count()
+    }
+
     /// Couriers that take no more for now.
     fn full(&self) -> Vec<String> {
-        let full = self.couriers.iter().filter(|(_, busy)| **busy >= AT_ONCE);
-        full.map(|(courier, _)| courier.clone()).collect()
+        let couriers: BTreeSet<&String> = self.of.values().map(|(_, courier)| courier).collect();
+        let full = couriers.into_iter().filter(|it| self.busy(it) >= AT_ONCE);
+        full.cloned().collect()
     }
 
     fn takes(&self, row: &OutboxRow) -> bool {
-        let busy = self.couriers.get(&row.courier).copied().unwrap_or(0);
-        busy < AT_ONCE && !self.lanes.contains(&row.lane)
+        let lane_is_free = self.of.values().all(|(lane, _)| *lane != row.lane);
+        lane_is_free && self.busy(&row.courier) < AT_ONCE
     }
 
     fn begin(
@@ -321,8 +324,6 @@ impl UnderWay {
         delivery: impl Future<Output = Result<(), StoreError>> + Send + 'static,
     ) {
         let task = self.tasks.spawn(delivery);
-        self.lanes.insert(lane.clone());
-        *self.couriers.entry(courier.clone()).or_default() += 1;
         self.of.insert(task.id(), (lane, courier));
     }
 
@@ -331,29 +332,19 @@ impl UnderWay {
         match self.tasks.join_next_with_id().await {
             None => std::future::pending().await,
             Some(Ok((task, Ok(())))) => {
-                self.end(task);
+                self.of.remove(&task);
                 Ended::Well
             }
             Some(Ok((task, Err(error)))) => {
-                self.end(task);
+                self.of.remove(&task);
                 tracing::error!(error = &error as &dyn std::error::Error, "outbox_failed");
                 Ended::Badly
             }
             Some(Err(error)) => {
-                self.end(error.id());
+                self.of.remove(&error.id());
                 tracing::error!(error = &error as &dyn std::error::Error, "courier_panicked");
                 Ended::Badly
             }
-        }
-    }
-
-    fn end(&mut self, task: Id) {
-        let Some((lane, courier)) = self.of.remove(&task) else {
-            return;
-        };
-        self.lanes.remove(&lane);
-        if let Some(busy) = self.couriers.get_mut(&courier) {
-            *busy = busy.saturating_sub(1);
         }
     }
 }

@@ -204,18 +204,13 @@ async fn reply(
 
 /// An account that gives a code of `/rave link`.
 async fn introduced(server: &Server, event: &VerifiedEvent) -> Option<Answer> {
-    let Act::Command { text } = &event.act else {
-        return None;
-    };
-    let word = text.split_whitespace().next()?;
-    if !word.eq_ignore_ascii_case("link") {
-        return None;
-    }
+    let engine = server.engine();
+    let code = engine.introduction(event)?;
     let limits = server.limits();
     if let Err(too_many) = limits.stranger(&event.account) {
         return Some(slow_down(limits.person_refusal(), too_many));
     }
-    server.engine().introduce(event).await
+    Some(engine.introduce(&event.account, &code).await)
 }
 
 fn slow_down(refusal: String, too_many: TooMany) -> Answer {
