@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
-use rave_tests::{Call, FakeChat as _, Seen, World};
+use rave_tests::{Bot, Call, FakeChat as _, Seen, World};
 use serde_json::json;
 
 #[tokio::test]
@@ -149,6 +149,18 @@ async fn over_the_gateway_all_is_the_same() {
     bot.finish().await;
 }
 
+/// Asks for a run whose plan takes longer than Discord waits, and sees it through.
+async fn is_answered_late(bot: &mut Bot) {
+    let seen = bot.types_on_discord("ann", "/rave rollout web").await;
+    let Seen::Alone(text) = seen else {
+        panic!("{seen:?}");
+    };
+    assert!(text.contains("run_0001"), "{text}");
+    bot.stacks().silent_on(&[]);
+    // Everybody sees the run, whoever the acknowledgement was for.
+    bot.shows_on_discord("run_0001", "succeeded").await;
+}
+
 #[tokio::test]
 async fn what_takes_its_time_over_the_gateway_is_acknowledged_and_answered_later() {
     let mut bot = World::new()
@@ -167,14 +179,7 @@ async fn what_takes_its_time_over_the_gateway_is_acknowledged_and_answered_later
     })
     .await;
     bot.stacks().silent_on(&[Call::Plan]);
-    let seen = bot.types_on_discord("ann", "/rave rollout web").await;
-    let Seen::Alone(text) = seen else {
-        panic!("{seen:?}");
-    };
-    assert!(text.contains("run_0001"), "{text}");
-    bot.stacks().silent_on(&[]);
-    // Everybody sees the run, whoever the acknowledgement was for.
-    bot.shows_on_discord("run_0001", "succeeded").await;
+    is_answered_late(&mut bot).await;
     bot.finish().await;
 }
 
@@ -192,13 +197,7 @@ async fn what_takes_its_time_over_http_is_deferred_and_answered_later() {
         matches!(&seen, Seen::Alone(text) if text.contains("could not be looked at")),
         "{seen:?}"
     );
-    let seen = bot.types_on_discord("ann", "/rave rollout web").await;
-    let Seen::Alone(text) = seen else {
-        panic!("{seen:?}");
-    };
-    assert!(text.contains("run_0001"), "{text}");
-    bot.stacks().silent_on(&[]);
-    bot.shows_on_discord("run_0001", "succeeded").await;
+    is_answered_late(&mut bot).await;
     bot.finish().await;
 }
 

@@ -2,27 +2,17 @@
 //! docs/how-to/discord.md has it. What only the portal can do, the fake is told.
 
 use std::path::Path;
-use std::process::Stdio;
 
 use rave_tests::{Configuration, FakeChat as _, FakeDiscord, Seen, World};
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::process::Command;
+
+use crate::command_line;
 
 /// Runs the binary; whether it was content, and all that it printed.
 async fn rave(dir: &Path, arguments: &[&str]) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_rave-under-test"))
-        .args(arguments)
-        .args(["--config", "rave.toml"])
-        .current_dir(dir)
-        .env("NO_PROXY", "*")
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let printed = text(&output.stdout) + &text(&output.stderr);
-    (output.status.success(), printed)
+    let arguments = [arguments, &["--config", "rave.toml"]].concat();
+    command_line::rave(dir, &arguments, &[]).await
 }
 
 /// What somebody has before they begin.

@@ -12,6 +12,7 @@ mod bad_input;
 mod chat_down;
 mod chats;
 mod clock;
+mod command_line;
 mod commands;
 #[cfg(feature = "real")]
 mod compose_real;

@@ -2,26 +2,15 @@
 //! docs/how-to/mattermost.md has it.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 
 use rave_tests::{FakeChat as _, FakeMattermost, Seen, TestClock, World};
-use tokio::process::Command;
+
+use crate::command_line;
 
 /// Runs the binary; whether it was content, and all that it printed.
 async fn rave(dir: &Path, arguments: &[&str], token: &str) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_rave-under-test"))
-        .args(arguments)
-        .current_dir(dir)
-        .env("RAVE_MATTERMOST_ADMIN_TOKEN", token)
-        .env("NO_PROXY", "*")
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let printed = text(&output.stdout) + &text(&output.stderr);
-    (output.status.success(), printed)
+    command_line::rave(dir, arguments, &[("RAVE_MATTERMOST_ADMIN_TOKEN", token)]).await
 }
 
 #[tokio::test]

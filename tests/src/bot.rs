@@ -396,17 +396,19 @@ impl Bot {
         .await
     }
 
+    /// Whether nothing is left to deliver.
+    async fn has_delivered(&self) -> Result<(), String> {
+        let counts = self.store().outbox_counts().await.unwrap();
+        if counts.waiting == 0 {
+            Ok(())
+        } else {
+            Err(format!("{counts:?}"))
+        }
+    }
+
     /// Waits until nothing is left to deliver.
     pub async fn delivers_all(&self) {
-        wait_for("an empty outbox", || async {
-            let counts = self.store().outbox_counts().await.unwrap();
-            if counts.waiting == 0 {
-                Ok(())
-            } else {
-                Err(format!("{counts:?}"))
-            }
-        })
-        .await;
+        wait_for("an empty outbox", || self.has_delivered()).await;
     }
 
     /// Turns the clock until nothing is left to deliver. A try that was under way when a chat came
@@ -414,12 +416,7 @@ impl Bot {
     pub async fn catches_up(&self) {
         wait_for("everything to be delivered", || async {
             self.turn(Duration::from_secs(600));
-            let counts = self.store().outbox_counts().await.unwrap();
-            if counts.waiting == 0 {
-                Ok(())
-            } else {
-                Err(format!("{counts:?}"))
-            }
+            self.has_delivered().await
         })
         .await;
     }

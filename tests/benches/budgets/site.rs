@@ -171,13 +171,13 @@ pub(crate) fn client<T>(work: impl Future<Output = T>) -> T {
         .block_on(work)
 }
 
-/// Serves routes on loopback.
 /// Takes every message and every edit, so that runs asked for in Discord are told there.
 fn discord() -> Router {
     let taken = Json(json!({"id": "1", "channel_id": "7"}));
     Router::new().fallback(|| async { taken })
 }
 
+/// Serves routes on loopback.
 pub(crate) async fn serve(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -430,7 +430,6 @@ impl FakeSlack {
         }
     }
 
-    /// How much has been said so far.
     /// What was told to somebody alone beside answers, in order.
     #[must_use]
     pub fn told_alone(&self, who: &str) -> Vec<String> {
@@ -440,6 +439,7 @@ impl FakeSlack {
         alone.map(|said| said.text.clone()).collect()
     }
 
+    /// How much has been said so far.
     fn heard(&self) -> usize {
         self.inner().said.len()
     }
